@@ -116,12 +116,21 @@ def pages_with_examples() -> list[str]:
     return [str(page.relative_to(ROOT)) for page in pages if Document.parse(str(page), *PARSERS).regions]
 
 
-@pytest.mark.parametrize("page", pages_with_examples())
-def test_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader who types along sees what the page says."""
+@pytest.fixture
+def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty folder to work in, as a reader has it; what was imported from there is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", sys.modules.copy())  # a page's files are not importable from the next page
+    yield
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or sys.executable).is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", pages_with_examples())
+@pytest.mark.usefixtures("page_folder")
+def test_examples(page: str) -> None:
+    """A reader who types along sees what the page says."""
     for example in Document.parse(str(ROOT / page), *PARSERS).examples():
         example.evaluate()
 
