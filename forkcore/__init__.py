@@ -1,0 +1,92 @@
+"""New processes, fast and safely, from a program of any size with any number of threads.
+
+A small, single-threaded *template* process forks on request. See `new`, `new_exec`, `fork_here`,
+`Template` and `Child`.
+
+Names are imported at their first use: a template loads the few modules that it needs, and every
+child of it is smaller for that.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from forkcore._child import Channel
+    from forkcore._context import Context, adopt, fork_here, new, new_exec
+    from forkcore._server import take_args
+    from forkcore._state import ExitStatus, ResourceUsage
+    from forkcore._sync import Child, Template
+    from forkcore.errors import (
+        ForkcoreError,
+        ForkFailed,
+        ForkHazard,
+        FrameTooLarge,
+        ObjectSpent,
+        ProtocolError,
+        RemoteError,
+        TargetNotFound,
+        TemplateDied,
+        TimeoutExpired,
+    )
+    from forkcore.executor import ForkExecutor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Channel",
+    "Child",
+    "Context",
+    "ExitStatus",
+    "ForkExecutor",
+    "ForkFailed",
+    "ForkHazard",
+    "ForkcoreError",
+    "FrameTooLarge",
+    "ObjectSpent",
+    "ProtocolError",
+    "RemoteError",
+    "ResourceUsage",
+    "TargetNotFound",
+    "Template",
+    "TemplateDied",
+    "TimeoutExpired",
+    "adopt",
+    "fork_here",
+    "new",
+    "new_exec",
+    "take_args",
+]
+
+_HOMES = {
+    "Channel": "_child",
+    "Child": "_sync",
+    "Context": "_context",
+    "ExitStatus": "_state",
+    "ForkExecutor": "executor",
+    "ResourceUsage": "_state",
+    "Template": "_sync",
+    "adopt": "_context",
+    "fork_here": "_context",
+    "new": "_context",
+    "new_exec": "_context",
+    "take_args": "_server",
+}
+_SUBMODULES = frozenset(("aio", "early", "errors", "executor", "sandbox"))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        __import__(f"{__name__}.{name}")
+        return globals()[name]
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = f"{__name__}.{_HOMES.get(name, 'errors')}"
+    value = getattr(__import__(home, fromlist=(name,)), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -1,0 +1,282 @@
+"""What happens in a forked process before, around and after the user's function.
+
+Loaded by templates: it imports next to nothing at the top.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import posix
+import sys
+
+from forkcore import _messages as m
+from forkcore.errors import TargetNotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any, NoReturn
+
+    from forkcore._messages import Field
+
+_PLACE = __file__.rpartition("/")[0] + "/"
+FAILURE_LIMIT = 32 * 1024  # of a traceback that crosses in one datagram
+
+
+class Channel(_socket.socket):
+    """The child's end of its channel where the module ``socket`` is not loaded.
+
+    A blocking, close-on-exec stream socket with all methods of the built-in socket type, usable in
+    a ``with`` statement. `upgrade` gives a full ``socket.socket``.
+    """
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def upgrade(self) -> Any:
+        """Turn into a ``socket.socket``; this object is spent. Imports ``socket``."""
+        import socket
+
+        return socket.socket(fileno=self.detach())
+
+    def makefile(self, *args: Any, **kwargs: Any) -> Any:
+        """As ``socket.socket.makefile``, but the file owns a duplicate of the descriptor."""
+        import socket
+
+        with socket.socket(fileno=posix.dup(self.fileno())) as duplicate:
+            return duplicate.makefile(*args, **kwargs)
+
+
+def make_channel(fd: int) -> Any:
+    """Wrap the descriptor of a channel; it is consumed."""
+    module = sys.modules.get("socket")
+    kind = Channel if module is None else module.socket
+    return kind(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
+
+
+def build_argument(field: Field, fd: int | None) -> Any:
+    """Make an argument of the function from a field and its descriptor, which is consumed."""
+    tag, data = field
+    if tag == m.BYTES:
+        return data
+    if tag == m.SOCKET:
+        import socket
+
+        return socket.socket(fileno=fd)
+    if tag == m.FILE:
+        assert fd is not None
+        return _open_file(data, fd)
+    return fd
+
+
+def _open_file(description: bytes, fd: int) -> Any:
+    mode, encoding, errors, newline, line_buffering = description.decode().split("\0")
+    if "b" in mode:
+        return open(fd, mode, 0 if line_buffering == "0" else -1)
+    return open(
+        fd,
+        mode,
+        1 if line_buffering == "1" else -1,
+        encoding or None,
+        errors or None,
+        None if newline == "-" else newline,
+    )
+
+
+def apply_options(options: Iterable[Field]) -> None:
+    """Set what was asked for this very process: environment, directory, umask, search path.
+
+    Raises:
+        OSError: No such directory, or no access to it.
+    """
+    environment: dict[bytes, bytes] | None = None
+    path: list[str] = []
+    for tag, data in options:
+        if tag == m.ENVIRONMENT:
+            name, _, value = data.partition(b"=")
+            environment = environment or {}
+            environment[name] = value
+        elif tag == m.EMPTY_ENVIRONMENT:
+            environment = {}
+        elif tag == m.DIRECTORY:
+            posix.chdir(data)
+        elif tag == m.UMASK:
+            posix.umask(int(data))
+        elif tag == m.SEARCH_PATH:
+            path.append(data.decode("utf-8", "surrogateescape"))
+    if environment is not None:
+        _replace_environment(environment)
+    if path:
+        sys.path[:] = path
+        sys.path_importer_cache.clear()
+
+
+def _replace_environment(environment: dict[bytes, bytes]) -> None:
+    os = sys.modules.get("os")
+    if os is not None:
+        # os.environb and os.environ share their storage, and set the environment of C as well.
+        os.environb.clear()
+        os.environb.update(environment)
+    else:
+        for name in list(posix.environ):
+            posix.unsetenv(name)
+        for name, value in environment.items():
+            posix.putenv(name, value)
+    # What a later "import os" starts from.
+    posix.environ.clear()
+    posix.environ.update(environment)
+
+
+def reset_signals(interrupt: Any) -> None:
+    """Undo what the server set: nothing of it reaches the user's code."""
+    _signal.set_wakeup_fd(-1)
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, interrupt)
+
+
+def reseed() -> None:
+    """Give this process its own random numbers.
+
+    ``random`` and ``ssl`` see to themselves after a fork; numpy's global generator does not.
+    """
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def resolve(target: str, namespace: dict[str, Any]) -> Callable[..., object]:
+    """Find the function.
+
+    Args:
+        target: "package.module:qualified.name", or ":name" for one in the template's namespace.
+        namespace: Of the template.
+
+    Raises:
+        TargetNotFound: No such module or name, or it is not callable. An exception that the
+            import of the module itself raised is its cause.
+    """
+    module_name, colon, name = target.partition(":")
+    if not colon or not name:
+        raise TargetNotFound(f"{target!r} is not of the form 'module:function'")
+    first, *rest = name.split(".")
+    try:
+        found: Any = _find_module(module_name, first) if module_name else namespace[first]
+        if module_name:
+            found = getattr(found, first)
+        for part in rest:
+            found = getattr(found, part)
+    except KeyError as error:
+        raise TargetNotFound(f"{target!r} was not found: no such name in the template") from error
+    except (AttributeError, ImportError) as error:
+        raise TargetNotFound(f"{target!r} was not found: {error}") from error
+    if not callable(found):
+        raise TargetNotFound(f"{target!r} is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def _find_module(module_name: str, name: str) -> Any:
+    module = sys.modules.get(module_name)
+    if module is None or not hasattr(module, name):
+        __import__(module_name)
+        module = sys.modules[module_name]
+    return module
+
+
+def describe_failure(error: BaseException) -> bytes:
+    """Encode an exception, with its traceback, as the payload of FAILED or ERROR."""
+    category = m.NOT_FOUND if isinstance(error, TargetNotFound) else m.REMOTE
+    kind = type(error)
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "__main__"):
+        name = f"{kind.__module__}.{name}"
+    return m.pack_failure(category, _text_of(error), name, _format_traceback(error))
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)[:FAILURE_LIMIT]
+    except Exception as secondary:
+        return f"<the exception has no text: {type(secondary).__name__}>"
+
+
+def _format_traceback(error: BaseException) -> str:
+    try:
+        import traceback
+
+        text = "".join(traceback.format_exception(type(error), error, _users_part(error)))
+    except Exception as secondary:
+        text = f"{type(error).__name__} (no traceback: {secondary!r})\n"
+    return text if len(text) <= FAILURE_LIMIT else "...\n" + text[-FAILURE_LIMIT:]
+
+
+def _users_part(error: BaseException) -> Any:
+    """Give the traceback without the frames of this package that it begins with."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PLACE):
+        traceback = traceback.tb_next
+    return traceback
+
+
+def call(function: Callable[..., object], channel: Any, arguments: list[Any]) -> NoReturn:
+    """Run the user's function, and leave the process as a Python program of its own would.
+
+    The template's exit handlers and destructors do not run: this does not unwind.
+    """
+    code = 1
+    try:
+        function(channel, *arguments)
+        code = 0
+    except SystemExit as error:
+        code = _exit_code(error)
+    except BaseException as error:
+        _print_exception(error)
+        if isinstance(error, KeyboardInterrupt):
+            _flush()
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+            posix.kill(posix.getpid(), _signal.SIGINT)
+    finally:
+        leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process: wait for the function's own threads, flush, and exit at once."""
+    try:
+        if len(sys._current_frames()) > 1 and "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()
+        if not _flush() and code == 0:
+            code = 120  # what Python itself exits with where stdout cannot be flushed
+    finally:
+        posix._exit(code)
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    if sys.stderr is not None:
+        print(error.code, file=sys.stderr)
+    return 1
+
+
+def _print_exception(error: BaseException) -> None:
+    error = error.with_traceback(_users_part(error))
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException as secondary:
+        sys.__excepthook__(type(secondary), secondary, secondary.__traceback__)
+
+
+def _flush() -> bool:
+    flushed = True
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                flushed = False
+    return flushed

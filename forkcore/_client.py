@@ -1,0 +1,371 @@
+"""What `Template` and `Child` do, the same for both drivers; nothing here waits."""
+
+from __future__ import annotations
+
+import socket
+import weakref
+
+from forkcore import _messages as m
+from forkcore._fds import close_quietly, socket_pair
+from forkcore._items import Item, option_fields
+from forkcore._link import Link, RemoteProcess
+from forkcore._proc import DirectProcess
+from forkcore.errors import ObjectSpent, TemplateDied
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from forkcore._messages import Field
+    from forkcore._state import ChildRecord, ExitStatus
+    from forkcore.errors import ForkcoreError
+
+    LinkFactory = Callable[[int, DirectProcess | None], Link]
+
+# What goes with one FORK_RUN through the template; more of it goes to a process of its own first.
+_FUSED_BYTES = 32 * 1024
+_FUSED_FDS = 64
+
+
+class ChildCore:
+    """A running child: its channel, and where its exit status comes from."""
+
+    def __init__(
+        self,
+        channel: socket.socket,
+        process: RemoteProcess | DirectProcess,
+        link: Link,
+        record: ChildRecord,
+    ) -> None:
+        """Put together what belongs to one child.
+
+        Args:
+            channel: The parent's end; owned.
+            process: Tells pid and exit status.
+            link: The control socket over which the function was asked for.
+            record: Of the child there: it tells if the function could not be called.
+        """
+        self.channel = channel
+        self.process = process
+        self.link = link
+        self.record = record
+
+    @property
+    def links(self) -> list[Link]:
+        """Control sockets that tell of this child."""
+        if isinstance(self.process, RemoteProcess) and self.process.link is not self.link:
+            return [self.process.link, self.link]
+        return [self.link]
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, where it is known."""
+        return self.process.pid
+
+    @property
+    def status(self) -> ExitStatus | None:
+        """The exit status, where it is known."""
+        return self.process.status
+
+    @property
+    def failure(self) -> ForkcoreError | None:
+        """Why the function was not called."""
+        if self.record.failure is None and isinstance(self.process, RemoteProcess):
+            return self.process.failure
+        return self.record.failure
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether all is known that ever will be."""
+        if isinstance(self.process, DirectProcess):
+            return self.process.status is not None and self.record.is_ended
+        # An idle process that became the child reports a failure over its own control socket.
+        return self.process.record.is_ended and (
+            self.record.is_ended or self.process.failure is not None
+        )
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the pid is known, or will never be."""
+        return isinstance(self.process, DirectProcess) or self.process.record.is_started
+
+    def queue_signal(self, number: int) -> Link | None:
+        """Send a signal, or queue the command that does.
+
+        Returns:
+            Where it is queued.
+
+        Raises:
+            TemplateDied: Nobody is there to send it.
+            ValueError: No such signal.
+        """
+        if not 0 <= number < 129:
+            raise ValueError(f"no such signal: {number}")
+        if isinstance(self.process, DirectProcess):
+            self.process.send_signal(number)
+            return None
+        link, record = self.process.link, self.process.record
+        with link.lock:
+            if record.lost and record.status is None:
+                raise TemplateDied("the template that could send the signal is gone")
+            if record.is_ended:
+                return None
+            link.connection.queue(m.SIGNAL, record.identifier, b"%d" % number)
+        return link
+
+
+class TemplateCore:
+    """An idle process, or the promise of one.
+
+    `fork` makes no process yet: where `run` follows, one command does for both. Anything that
+    needs the process, or that changes the one it is forked from, makes it first.
+    """
+
+    def __init__(
+        self,
+        factory: LinkFactory,
+        *,
+        link: Link | None = None,
+        process: RemoteProcess | DirectProcess | None = None,
+        origin: TemplateCore | None = None,
+        options: list[Field] | None = None,
+    ) -> None:
+        self.factory = factory
+        self.link = link
+        self.process = process
+        self.origin = origin
+        self.options = options or []
+        self.items: list[Item] = []
+        self.spent: str | None = None
+        self.clones: weakref.WeakValueDictionary[int, TemplateCore] = (
+            weakref.WeakValueDictionary()
+        )
+        # What is not in place: the status of a process that was handed over is nobody's to tell.
+        self.is_adopted = link is not None and process is None
+
+    def check(self) -> None:
+        """Refuse to go on with an object that is used up.
+
+        Raises:
+            ObjectSpent: After `run`, `close` or `detach`.
+        """
+        if self.spent is not None:
+            raise ObjectSpent(f"this template is spent: {self.spent} was called before")
+
+    # Queueing.
+
+    def fork(self, **options: Any) -> TemplateCore:
+        """Promise a clone."""
+        self.check()
+        clone = TemplateCore(self.factory, origin=self, options=option_fields(**options))
+        if self.link is None:
+            self.materialise()
+        self.clones[id(clone)] = clone
+        return clone
+
+    def materialise(self) -> Link:
+        """Make the process, with everything that was queued for it.
+
+        Raises:
+            OSError: EMFILE; nothing has changed.
+            TemplateDied: The template is gone.
+        """
+        if self.link is not None:
+            return self.link
+        origin = self.origin
+        assert origin is not None
+        parent = origin.materialise()
+        with parent.lock:
+            if self.link is not None:
+                return self.link  # another thread was faster
+            check_alive(parent, origin.process)
+            ours, theirs = socket_pair()
+            try:
+                link = self.factory(ours, None)
+            except BaseException:
+                close_quietly(theirs)
+                raise
+            record = parent.connection.new_child()
+            parent.connection.queue(
+                m.FORK, record.identifier, m.pack(self.options), [theirs]
+            )
+            # A directory that is not there fails in the new process, as eval does.
+            link.connection.is_unconfirmed = bool(self.options)
+            self.process = RemoteProcess(parent, record)
+            self.link = link
+            origin.clones.pop(id(self), None)
+            items, self.items = self.items, []
+            for item in items:
+                link.connection.queue(m.SEND, 0, m.pack([item.field]), item.take_fd())
+            parent.write_some()
+            link.write_some()
+        return link
+
+    def materialise_clones(self) -> None:
+        """Make the clones that were promised before what comes now."""
+        for clone in list(self.clones.values()):
+            clone.materialise()
+
+    def send(self, item: Item) -> None:
+        """Queue one argument."""
+        self.check()
+        if self.link is None:
+            self.items.append(item)
+            return
+        self.materialise_clones()
+        self._queue(m.SEND, m.pack([item.field]), item.take_fd())
+
+    def command(self, kind: int, fields: list[Field]) -> None:
+        """Queue EVAL, PRELOAD or CONFIGURE."""
+        self.check()
+        self.materialise()
+        self.materialise_clones()
+        self._queue(kind, m.pack(fields), [])
+
+    def _queue(self, kind: int, payload: bytes, fds: list[int]) -> None:
+        link = self.link
+        assert link is not None
+        with link.lock:
+            try:
+                check_alive(link, self.process)
+                link.connection.queue(kind, 0, payload, fds)
+            except BaseException:
+                for fd in fds:
+                    close_quietly(fd)
+                raise
+            link.write_some()
+
+    # Running.
+
+    @property
+    def unconfirmed_link(self) -> Link | None:
+        """The control socket that must be asked before `run`, lest it run after a failure."""
+        link = self.link
+        if link is None:
+            assert self.origin is not None
+            return self.origin.unconfirmed_link
+        return link if link.connection.is_unconfirmed or link.connection.failure else None
+
+    @property
+    def _can_fuse(self) -> bool:
+        if self.link is not None or self.clones:
+            return False
+        size = sum(len(item.field[1]) for item in self.items)
+        return size <= _FUSED_BYTES and len(self.items) <= _FUSED_FDS
+
+    def run(self, target: str, options: list[Field], *, bound: bool) -> ChildCore:
+        """Queue the command that runs the function; the object is spent.
+
+        Args:
+            target: "package.module:function" or ":name".
+            options: Of the child.
+            bound: It dies with this process.
+
+        Raises:
+            OSError: EMFILE; nothing has changed.
+            TemplateDied: The template is gone.
+        """
+        self.check()
+        fields = [*options, (m.TARGET, target.encode())]
+        if bound:
+            fields.append((m.BOUND, b""))
+        if self._can_fuse:
+            assert self.origin is not None
+            return self._run_fused(self.origin, fields)
+        link = self.materialise()
+        self.materialise_clones()
+        with link.lock:
+            link.read_some()
+            check_alive(link, self.process)
+            in_place = not (bound or self.is_adopted or link.connection.children)
+            kind = m.RUN if in_place else m.FORK_RUN
+            channel, record = start_child(link, kind, fields, [])
+            if in_place:
+                assert self.process is not None
+                process = self.process
+            else:
+                process = RemoteProcess(link, record)
+                link.connection.queue(m.CLOSE)
+            self.spent = "run"
+        return ChildCore(channel, process, link, record)
+
+    def _run_fused(self, origin: TemplateCore, fields: list[Field]) -> ChildCore:
+        link = origin.materialise()
+        with link.lock:
+            check_alive(link, origin.process)
+            fields = [*self.options, *fields, *(item.field for item in self.items)]
+            channel, record = start_child(link, m.FORK_RUN, fields, self.items)
+            self.items = []
+            self.spent = "run"
+            origin.clones.pop(id(self), None)
+        return ChildCore(channel, RemoteProcess(link, record), link, record)
+
+    # The end.
+
+    def close(self) -> bool:
+        """Queue the end: the process leaves once it has no children.
+
+        Returns:
+            Whether there is a process that it was queued for.
+        """
+        if self.spent is not None:
+            return False
+        link = self.link
+        if link is not None and not link.connection.is_lost:
+            self.materialise_clones()
+        self.spent = "close"
+        self.items = []
+        if link is None:
+            if self.origin is not None:
+                self.origin.clones.pop(id(self), None)
+            return False
+        with link.lock:
+            if not link.connection.is_lost:
+                link.connection.queue(m.CLOSE)
+                link.write_some()
+        return True
+
+
+def start_child(
+    link: Link, kind: int, fields: list[Field], items: list[Item]
+) -> tuple[socket.socket, ChildRecord]:
+    """Make a channel and queue RUN or FORK_RUN; the caller holds the link's lock.
+
+    Returns:
+        The parent's end of the channel, and the record of the child.
+
+    Raises:
+        OSError: EMFILE; nothing has changed.
+    """
+    payload = m.pack(fields)
+    ours, theirs = socket_pair()
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=ours)
+    fds = [theirs]
+    for item in items:
+        fds += item.take_fd()
+    record = link.connection.new_child()
+    link.connection.queue(kind, record.identifier, payload, fds)
+    return channel, record
+
+
+def check_alive(link: Link, process: RemoteProcess | DirectProcess | None) -> None:
+    """Refuse to queue for a template that is known to be gone.
+
+    Raises:
+        TemplateDied: It is.
+        ForkcoreError: Why it was never made.
+    """
+    if link.connection.is_lost:
+        raise died(process)
+
+
+def died(process: RemoteProcess | DirectProcess | None) -> ForkcoreError:
+    """Make the exception that says what became of a template."""
+    if process is None:
+        return TemplateDied("the template is gone")
+    if isinstance(process, RemoteProcess) and process.failure is not None:
+        return process.failure
+    status = process.status if isinstance(process, RemoteProcess) else process.poll()
+    end = "is gone" if status is None else str(status)
+    return TemplateDied(f"the template (pid {process.pid}) {end}", process.pid, status)

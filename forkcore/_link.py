@@ -1,0 +1,175 @@
+"""A control socket and its `Connection`: moves bytes and descriptors, and never waits.
+
+Both drivers build on it: waiting is theirs.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+import weakref
+
+from forkcore._fds import close_all, encode_descriptors, receive
+from forkcore._proc import ORPHANS, DirectProcess
+from forkcore._state import Connection
+from forkcore.errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from forkcore._state import ChildRecord, ExitStatus
+    from forkcore.errors import ForkcoreError
+
+_CHUNK = 32 * 1024
+_LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+class Link:
+    """The parent's end of one template's control socket.
+
+    Attributes:
+        connection: What is known; guarded by `lock`.
+        lock: Held for moments only, never while waiting.
+        is_reading: One thread waits for events, and it alone reads.
+        owner: The process itself, where it is a direct child of this one.
+    """
+
+    def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
+        """Take over a control socket.
+
+        Args:
+            fd: Consumed.
+            owner: Handed on to whoever reaps orphans, if it has not ended when this is closed.
+        """
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+        self.connection = Connection()
+        self.lock = threading.RLock()
+        self.is_reading = False
+        self.owner = owner
+        _LINKS.add(self)
+
+    def write_some(self) -> bool:
+        """Send what the kernel takes now.
+
+        Returns:
+            Whether nothing is left to send.
+
+        Raises:
+            OSError: A descriptor could not be sent; the message stays in the queue.
+        """
+        with self.lock:
+            outgoing = self.connection.outgoing
+            while outgoing:
+                data, fds = outgoing[0]
+                try:
+                    count = self.sock.sendmsg(
+                        [data], encode_descriptors(fds), socket.MSG_DONTWAIT
+                    )
+                except (BlockingIOError, InterruptedError):
+                    return False
+                except OSError as error:
+                    if error.errno in (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM):
+                        return False  # until the template has taken what is under way
+                    # The template is gone, or going: reading tells what it still had to say.
+                    self._discard_outgoing()
+                    return True
+                close_all(self.connection.sent(count))
+            return True
+
+    def _discard_outgoing(self) -> None:
+        for _, fds in self.connection.outgoing:
+            close_all(fds)
+        self.connection.outgoing.clear()
+
+    def read_some(self) -> None:
+        """Take in all that has arrived."""
+        with self.lock:
+            while not self.connection.is_lost:
+                try:
+                    data, fds = receive(self.sock, _CHUNK)
+                    self.connection.receive(data, fds)
+                except BlockingIOError:
+                    return
+                except (OSError, ProtocolError):
+                    data = b""
+                if not data:
+                    self.lose()
+                elif len(data) < _CHUNK:
+                    return
+
+    def lose(self) -> None:
+        """Give the template up: whoever waits learns that nothing more will come."""
+        with self.lock:
+            close_all(self.connection.lose())
+            if not self.is_reading:
+                self._close_socket()
+            else:
+                # Wakes the thread that polls it; that one closes it.
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the other end is gone already
+
+    def _close_socket(self) -> None:
+        self.sock.close()
+        if self.owner is not None:
+            ORPHANS.add(self.owner)
+            self.owner = None
+
+    def stop_reading(self) -> None:
+        """Note that the one thread that read has stopped; the caller holds `lock`."""
+        self.is_reading = False
+        if self.connection.is_lost:
+            self._close_socket()
+
+    def forget(self) -> None:
+        """In a fork of this process: close this copy, without a word to the template."""
+        self.lock = threading.RLock()
+        self.is_reading = False
+        close_all(self.connection.lose())
+        self.sock.close()
+        if self.owner is not None:
+            self.owner.forget()
+            self.owner = None
+
+    def __del__(self) -> None:
+        if not self.connection.is_lost:
+            self.lose()
+
+
+class RemoteProcess:
+    """A process that a template has forked, as the template tells of it."""
+
+    def __init__(self, link: Link, record: ChildRecord) -> None:
+        self.link = link
+        self.record = record
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, once it is known."""
+        return self.record.pid
+
+    @property
+    def status(self) -> ExitStatus | None:
+        """The exit status, once it is known."""
+        return self.record.status
+
+    @property
+    def failure(self) -> ForkcoreError | None:
+        """Why it was not made, or did not run its function."""
+        return self.record.failure
+
+
+def forget_everything() -> None:
+    """In a fork of this process: templates, children and orphans are the parent's."""
+    for link in list(_LINKS):
+        link.forget()
+    _LINKS.clear()
+    ORPHANS.forget()
+
+
+os.register_at_fork(after_in_child=forget_everything)

@@ -1,0 +1,186 @@
+"""Processes that are direct children of this one: their end, their signals, their reaping.
+
+Through a pidfd, where the system has them (Linux): never by SIGCHLD, which belongs to the program.
+"""
+
+from __future__ import annotations
+
+import os
+
+# wait4 imports it at its first use, which may be while the interpreter shuts down.
+import resource  # noqa: F401
+import select
+import sys
+import threading
+import time
+
+from forkcore._state import UNKNOWN_STATUS, ExitStatus, ResourceUsage, decode_status
+
+_FIRST_PAUSE = 0.0005
+_LAST_PAUSE = 0.05
+
+
+class DirectProcess:
+    """Owns a forked or exec'd child of this process, until it is reaped.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Take over a process.
+
+        Args:
+            pid: A child of this process, waited for by nobody else.
+        """
+        self.pid: int = pid
+        self.status: ExitStatus | None = None
+        self._owner = os.getpid()
+        self._lock = threading.Lock()
+        self._pidfd: int | None = _open_pidfd(pid)
+        # Threads that poll the pidfd: the last of them closes it, lest its number be reused.
+        self._waiters = 0
+
+    def fileno(self) -> int | None:
+        """Give a descriptor that is readable once the process has ended; None where not known."""
+        return self._pidfd
+
+    def poll(self) -> ExitStatus | None:
+        """Reap the process if it has ended; never waits."""
+        with self._lock:
+            if self.status is None:
+                self._reap(os.WNOHANG)
+            return self.status
+
+    def wait(self, timeout: float | None = None) -> ExitStatus | None:
+        """Wait for the end of the process.
+
+        Returns:
+            Its status, or None after `timeout` seconds.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = _FIRST_PAUSE
+        while (status := self.poll()) is None:
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return None
+            if self._wait_pidfd(remaining):
+                continue
+            # Without pidfd: ask now and then, as subprocess does.
+            time.sleep(pause if remaining is None else min(pause, remaining))
+            pause = min(pause * 2, _LAST_PAUSE)
+        return status
+
+    def _wait_pidfd(self, timeout: float | None) -> bool:
+        with self._lock:
+            pidfd = self._pidfd
+            if pidfd is None:
+                return self.status is not None
+            self._waiters += 1
+        try:
+            wait_readable([pidfd], timeout)
+        finally:
+            with self._lock:
+                self._waiters -= 1
+                self._close_pidfd()
+        return True
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has been reaped already."""
+        with self._lock:
+            if self.status is None:
+                self._reap(os.WNOHANG)
+            if self.status is not None:
+                return
+            # It cannot have been reaped in between, so the pid is no other process's.
+            os.kill(self.pid, number)
+
+    def _reap(self, flags: int) -> None:
+        if self._owner != os.getpid():
+            return  # a fork of the owner: not a child of this process
+        try:
+            pid, status, used = os.wait4(self.pid, flags)
+        except ChildProcessError:
+            # SIGCHLD is ignored, or somebody else has waited.
+            self._finish(UNKNOWN_STATUS)
+            return
+        if pid:
+            usage = ResourceUsage(used.ru_utime, used.ru_stime, _peak_bytes(used.ru_maxrss))
+            self._finish(decode_status(status, usage))
+
+    def _finish(self, status: ExitStatus) -> None:
+        self.status = status
+        self._close_pidfd()
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd is not None and self.status is not None and not self._waiters:
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    def forget(self) -> None:
+        """In a fork of the owner: the process is nothing of this one."""
+        # The threads that held the lock, or waited, are not in this process.
+        self._lock = threading.Lock()
+        self._waiters = 0
+        self._finish(self.status or UNKNOWN_STATUS)
+
+
+def _peak_bytes(peak: int) -> int:
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _open_pidfd(pid: int) -> int | None:
+    if not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None  # at the limit of descriptors, or an old kernel: `wait` asks now and then
+
+
+def wait_readable(
+    fds: list[int], timeout: float | None, *, writable: bool = False
+) -> list[int]:
+    """Wait until one of the descriptors is readable (or writable).
+
+    Args:
+        fds: Borrowed.
+        timeout: Seconds, or None.
+        writable: Wait for room to write too.
+
+    Returns:
+        Those that are ready; none after the timeout.
+    """
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN | (select.POLLOUT if writable else 0))
+    # Rounded up, lest the last millisecond become a busy loop.
+    milliseconds = None if timeout is None else max(0, -int(-timeout * 1000 // 1))
+    return [fd for fd, _ in poller.poll(milliseconds)]
+
+
+class Orphans:
+    """Processes whose objects were dropped before they had ended: somebody must reap them.
+
+    As ``subprocess`` does it: whenever a process is made or an object is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._processes: list[DirectProcess] = []
+
+    def add(self, process: DirectProcess) -> None:
+        """Take over a process that nobody else waits for."""
+        self._processes.append(process)
+        self.reap()
+
+    def reap(self) -> None:
+        """Reap those that have ended; never waits."""
+        self._processes = [one for one in self._processes if one.poll() is None]
+
+    def forget(self) -> None:
+        """In a fork of the owner."""
+        for process in self._processes:
+            process.forget()
+        self._processes.clear()
+
+
+ORPHANS = Orphans()

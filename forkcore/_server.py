@@ -1,0 +1,520 @@
+"""The template's loop: it takes commands, forks, reaps, and reports.
+
+Commands: EVAL, PRELOAD, SEND, FORK, FORK_RUN, RUN, PING, SIGNAL, CLOSE, BIND, CONFIGURE, as
+``forkcore._messages`` describes them. It never waits for anything but in ``poll``, never runs the
+user's code but for what EVAL and PRELOAD ask for, and ends with its parent.
+
+What this module imports, every child of every template pays for.
+"""
+
+from __future__ import annotations
+
+import _signal
+import _socket
+import gc
+import posix
+import select
+import sys
+
+from forkcore import _child, _hazards
+from forkcore import _messages as m
+from forkcore._fds import (
+    close_all,
+    close_quietly,
+    open_missing_standard,
+    receive,
+    socket_pair,
+)
+from forkcore._title import Titler
+from forkcore._wire import HEADER_SIZE, Decoder, Frame, encode
+from forkcore.errors import ProtocolError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from forkcore._messages import Field
+
+_CHUNK = 8 * 1024
+_LARGE_CHUNK = 1024 * 1024
+_INBOX_CHUNK = 64 * 1024
+_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
+
+
+class Server:
+    """One idle template process."""
+
+    __slots__ = (
+        "_allowed",
+        "_arguments",
+        "_bound",
+        "_children",
+        "_closing",
+        "_control",
+        "_decoder",
+        "_failure",
+        "_handlers",
+        "_inbox",
+        "_inbox_end",
+        "_interrupt",
+        "_namespace",
+        "_out",
+        "_poller",
+        "_titler",
+        "_used",
+        "_writing",
+    )
+
+    def __init__(self, control: int, namespace: dict[str, Any], allowed: Sequence[str]) -> None:
+        """Take over this process.
+
+        Args:
+            control: The control socket; consumed.
+            namespace: Where `eval` code runs.
+            allowed: Hazards that do not keep it from forking.
+        """
+        self._namespace = namespace
+        self._allowed = list(allowed)
+        self._arguments: list[tuple[Field, int | None]] = []
+        self._failure: bytes | None = None
+        self._titler = Titler()
+        self._interrupt = _take_signals()
+        self._handlers = {
+            m.EVAL: self._eval,
+            m.PRELOAD: self._preload,
+            m.SEND: self._send,
+            m.FORK: self._fork,
+            m.FORK_RUN: self._fork_run,
+            m.RUN: self._run,
+            m.PING: self._ping,
+            m.SIGNAL: self._signal,
+            m.CLOSE: self._close,
+            m.BIND: self._bind,
+            m.CONFIGURE: self._configure,
+        }
+        self._inbox = self._inbox_end = -1
+        self._begin(control)
+
+    def _begin(self, control: int) -> None:
+        """Start the life of a process of its own: nothing said before, and no children."""
+        self._control = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, control)
+        self._decoder = Decoder()
+        self._out = bytearray()
+        self._children: dict[int, int] = {}
+        self._bound: set[int] = set()
+        self._closing = self._writing = False
+        self._used = True
+        # Datagrams: one byte for each signal, by the interpreter; whole frames, by children.
+        inbox, self._inbox_end = socket_pair(_socket.SOCK_DGRAM)
+        self._inbox = inbox
+        posix.set_blocking(inbox, False)
+        posix.set_blocking(self._inbox_end, False)
+        _signal.set_wakeup_fd(self._inbox_end, warn_on_full_buffer=False)
+        self._poller = select.poll()
+        self._poller.register(control, select.POLLIN)
+        self._poller.register(inbox, select.POLLIN)
+
+    # The loop.
+
+    def serve(self) -> NoReturn:
+        """Serve until the parent is gone, or has said CLOSE and the last child is reaped."""
+        while True:
+            if self._out:
+                self._write()
+            if self._closing and not self._children and not self._out:
+                posix._exit(0)
+            ready = self._poller.poll()
+            # The control socket comes last: handling it may replace both descriptors.
+            control = False
+            for fd, _ in ready:
+                if fd == self._inbox:
+                    self._reap()
+                else:
+                    control = True
+            if control:
+                self._read()
+
+    def _read(self) -> None:
+        decoder = self._decoder
+        size = _LARGE_CHUNK if decoder.missing > _CHUNK else _CHUNK
+        try:
+            data, fds = receive(self._control, size)
+        except BlockingIOError:
+            return
+        except (OSError, ProtocolError):
+            self._leave()
+        if not data:
+            self._leave()
+        decoder.feed(data, fds)
+        try:
+            frame = decoder.next_frame()
+            # A process that was just forked off has a decoder of its own, and leaves the loop.
+            while frame is not None and decoder is self._decoder:
+                self._handlers[frame.kind](frame)
+                frame = decoder.next_frame() if decoder is self._decoder else None
+        except (ProtocolError, KeyError, IndexError, ValueError):
+            # Whoever writes there is no forkcore of this version.
+            self._leave()
+
+    def _leave(self) -> NoReturn:
+        """End with the parent, and with the children that asked to."""
+        for pid in self._bound:
+            posix.kill(pid, _signal.SIGKILL)
+        posix._exit(0)
+
+    def _write(self) -> None:
+        try:
+            sent = self._control.send(self._out, _socket.MSG_DONTWAIT)
+            del self._out[:sent]
+        except BlockingIOError:
+            pass
+        except OSError:
+            # Broken: what it still has to say to us, and its end, is found by reading.
+            self._out.clear()
+        if self._writing is not bool(self._out):
+            self._writing = bool(self._out)
+            events = select.POLLIN | (select.POLLOUT if self._writing else 0)
+            self._poller.modify(self._control, events)
+
+    def _reap(self) -> None:
+        self._drain_inbox()
+        while self._children:
+            try:
+                pid, status, usage = posix.wait4(-1, posix.WNOHANG)
+            except ChildProcessError:
+                self._report_lost()
+                return
+            if pid == 0:
+                return
+            if status:
+                # What a child said before it left comes before its end.
+                self._drain_inbox()
+            identifier = self._children.pop(pid, None)
+            # A process that eval code has made is reaped too; nobody asks for it.
+            if identifier is not None:
+                self._bound.discard(pid)
+                payload = b"%d %d %d %d %d" % (
+                    pid,
+                    status,
+                    usage.ru_utime * 1e6,
+                    usage.ru_stime * 1e6,
+                    usage.ru_maxrss,
+                )
+                self._out += encode(m.EXITED, identifier, payload)
+
+    def _report_lost(self) -> None:
+        """Eval code has waited for children that were not its own: their status is unknown."""
+        for pid, identifier in self._children.items():
+            self._out += encode(m.EXITED, identifier, b"%d -1 0 0 0" % pid)
+        self._children.clear()
+        self._bound.clear()
+
+    def _drain_inbox(self) -> None:
+        try:
+            while True:
+                data = posix.read(self._inbox, _INBOX_CHUNK)
+                # Single bytes come from the interpreter's signal handler, one for each signal.
+                if len(data) >= HEADER_SIZE:
+                    self._out += data
+        except BlockingIOError:
+            return
+
+    # Commands that run the user's code.
+
+    def _eval(self, frame: Frame) -> None:
+        fields = m.unpack(frame.payload)
+        arguments = [_child.build_argument(field, None) for field in fields[1:]]
+        self._attempt(lambda: self._execute(fields[0][1].decode(), arguments))
+
+    def _execute(self, code: str, arguments: list[Any]) -> None:
+        self._namespace["args"] = arguments
+        try:
+            exec(compile(code, "<eval>", "exec"), self._namespace)
+        finally:
+            self._namespace.pop("args", None)
+
+    def _preload(self, frame: Frame) -> None:
+        names = [data.decode() for _, data in m.unpack(frame.payload)]
+        self._attempt(lambda: [__import__(name) for name in names])
+
+    def _attempt(self, action: Any) -> None:
+        """Do what may fail; the first failure stays this template's answer to everything."""
+        if self._failure is not None:
+            return
+        self._used = True
+        try:
+            action()
+        except BaseException as error:
+            self._failure = _child.describe_failure(error)
+
+    # Commands about this process.
+
+    def _send(self, frame: Frame) -> None:
+        self._arguments += _pair(m.unpack(frame.payload), frame.fds)
+
+    def _configure(self, frame: Frame) -> None:
+        options = m.unpack(frame.payload)
+        self._attempt(lambda: self._apply(options))
+
+    def _apply(self, options: list[Field]) -> None:
+        for tag, data in options:
+            if tag == m.TITLE:
+                self._titler.set(data.decode())
+            elif tag == m.ALLOW_HAZARDS:
+                self._allowed.append(data.decode())
+        _child.apply_options(options)
+
+    def take_arguments(self) -> list[Any]:
+        """Hand what was sent so far to code in this process; see `forkcore.take_args`."""
+        taken, self._arguments = self._arguments, []
+        return [_child.build_argument(field, fd) for field, fd in taken]
+
+    def _ping(self, frame: Frame) -> None:
+        if self._failure is None:
+            self._out += encode(m.READY, frame.identifier)
+        else:
+            self._out += encode(m.ERROR, frame.identifier, self._failure)
+
+    def _signal(self, frame: Frame) -> None:
+        number = int(frame.payload)
+        for pid, identifier in self._children.items():
+            if identifier == frame.identifier:
+                # Not reaped yet, so the pid can be nobody else's.
+                posix.kill(pid, number)
+                return
+
+    def _bind(self, frame: Frame) -> None:
+        for pid, identifier in self._children.items():
+            if identifier == frame.identifier:
+                self._bound.add(pid)
+
+    def _close(self, frame: Frame) -> None:
+        self._closing = True
+
+    # Commands that fork.
+
+    def _fork_process(self, identifier: int) -> int | None:
+        """Fork.
+
+        Returns:
+            The pid; 0 in the new process; None where it was not done, and the parent was told.
+        """
+        if self._failure is not None:
+            self._out += encode(m.FAILED, identifier, self._failure)
+            return None
+        hazards = _hazards.find_hazards()
+        if hazards:
+            hazards = _hazards.refused(hazards, self._allowed)
+        if hazards:
+            text = _hazards.describe(hazards)
+            self._out += encode(m.FAILED, identifier, m.pack_failure(m.HAZARD, text, *hazards))
+            return None
+        if self._used:
+            self._settle()
+        try:
+            pid = posix.fork()
+        except OSError as error:
+            failure = m.pack_failure(m.FORK_FAILED, str(error.errno), str(error.strerror))
+            self._out += encode(m.FAILED, identifier, failure)
+            return None
+        if pid:
+            self._children[pid] = identifier
+            self._out += encode(m.STARTED, identifier, b"%d" % pid)
+        return pid
+
+    def _settle(self) -> None:
+        """Before the first fork after any code has run here."""
+        self._used = False
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                try:
+                    stream.flush()
+                except (OSError, ValueError):
+                    continue  # its buffer stays, and each child shows the same error
+        # A collection in a child would write to every object, and so copy every page.
+        gc.freeze()
+
+    def _fork(self, frame: Frame) -> None:
+        (control,) = frame.fds
+        options = m.unpack(frame.payload)
+        pid = self._fork_process(frame.identifier)
+        if pid != 0:
+            posix.close(control)
+            return
+        self._discard_descriptors()
+        self._begin(control)
+        self._attempt(lambda: self._start_idle(options))
+
+    def _start_idle(self, options: list[Field]) -> None:
+        _child.reseed()
+        self._apply(options)
+
+    def _fork_run(self, frame: Frame) -> None:
+        fields = m.unpack(frame.payload)
+        pid = self._fork_process(frame.identifier)
+        if pid == 0:
+            self._become(frame, fields, self._inbox_end)
+        close_all(frame.fds)
+        if pid and (m.BOUND, b"") in fields:
+            self._bound.add(pid)
+
+    def _run(self, frame: Frame) -> None:
+        fields = m.unpack(frame.payload)
+        if self._failure is not None:
+            self._out += encode(m.FAILED, frame.identifier, self._failure)
+            self._closing = True
+            close_all(frame.fds)
+            return
+        posix.set_blocking(self._control.fileno(), True)
+        self._become(frame, fields, self._control.fileno())
+
+    def _become(self, frame: Frame, fields: list[Field], report: int) -> NoReturn:
+        """Turn this process into the child.
+
+        Args:
+            frame: The command; its descriptors are consumed.
+            fields: Of the frame: options, target, further arguments.
+            report: A socket that takes one frame where the target cannot be called.
+        """
+        function = None
+        channel, *fds = frame.fds
+        try:
+            _child.reset_signals(self._interrupt)
+            options = [field for field in fields if field[0] not in m.ARGUMENT_TAGS]
+            target = self._prepare(options)
+            function = _child.resolve(target, self._namespace)
+        except BaseException as error:
+            failure = encode(m.FAILED, frame.identifier, _child.describe_failure(error))
+            _send_report(report, failure)
+            posix._exit(1)
+        pairs = self._arguments + _pair(
+            [field for field in fields if field[0] in m.ARGUMENT_TAGS], fds
+        )
+        self._arguments = []
+        self._discard_descriptors()
+        arguments = [_child.build_argument(field, fd) for field, fd in pairs]
+        _child.call(function, _child.make_channel(channel), arguments)
+
+    def _prepare(self, options: list[Field]) -> str:
+        target = title = ""
+        keep_random = False
+        for tag, data in options:
+            if tag == m.TARGET:
+                target = data.decode()
+            elif tag == m.TITLE:
+                title = data.decode()
+            elif tag == m.KEEP_RANDOM:
+                keep_random = True
+        self._titler.set(title or f"forkcore: {target}")
+        if not keep_random:
+            _child.reseed()
+        if len(options) > 1:
+            _child.apply_options(options)
+        return target
+
+    def _discard_descriptors(self) -> None:
+        """Close what belongs to the server; only arguments stay open."""
+        self._control.close()
+        close_quietly(self._inbox)
+        close_quietly(self._inbox_end)
+        close_all(self._decoder.take_leftovers())
+
+
+def _send_report(fd: int, data: bytes) -> None:
+    """Write one frame, waiting as long as it takes; a reader that is gone needs no report."""
+    while True:
+        try:
+            sent = posix.write(fd, data)
+        except BlockingIOError:
+            poller = select.poll()
+            poller.register(fd, select.POLLOUT)
+            poller.poll()
+        except OSError:
+            return
+        else:
+            data = data[sent:]
+            if not data:
+                return
+
+
+def _pair(fields: list[Field], fds: list[int]) -> list[tuple[Field, int | None]]:
+    """Put descriptors beside the arguments that stand for them."""
+    rest = iter(fds)
+    return [(field, next(rest) if field[0] in m.DESCRIPTOR_TAGS else None) for field in fields]
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """Handle a signal by doing nothing: the interpreter has written to the inbox already."""
+
+
+def _take_signals() -> Any:
+    """Set the signals of an idle template.
+
+    Handlers in Python are those of the program that was forked: its code must not run here.
+
+    Returns:
+        What SIGINT shall be in children.
+    """
+    interrupt: Any = _signal.default_int_handler
+    for number in _signal.valid_signals():
+        handler = _signal.getsignal(number)
+        if number == _signal.SIGINT:
+            if handler == _signal.SIG_IGN:
+                interrupt = handler
+            # Ctrl-C goes to the whole group; a template ends with its parent.
+            _signal.signal(number, _signal.SIG_IGN)
+        elif callable(handler):
+            _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGCHLD, _ignore)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+    return interrupt
+
+
+# The server of this process, for code that runs in it (`forkcore.take_args`).
+current: Server | None = None
+
+
+def take_args() -> list[Any]:
+    """Take, and clear, what was sent to this idle process so far.
+
+    For code that `Template.eval` runs: children that are forked later do not get these arguments.
+
+    Returns:
+        Bytes, descriptors, sockets and files in the order in which they were sent; the caller
+        owns them. Nothing once the function that `run` asked for has been called.
+
+    Raises:
+        RuntimeError: This process is no template.
+    """
+    if current is None:
+        raise RuntimeError("take_args() works in a template and its children only")
+    return current.take_arguments()
+
+
+def serve(
+    control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()
+) -> NoReturn:
+    """Turn this process into a template; it never returns.
+
+    Args:
+        control: The control socket; consumed.
+        namespace: Names that eval code and targets of the form ":name" see.
+        allowed: Hazards that do not keep it from forking.
+    """
+    global current
+    open_missing_standard()
+    # wait4 imports it at its first use; every child would pay for that anew.
+    import resource  # noqa: F401
+
+    if namespace is None:
+        namespace = {}
+    namespace.setdefault("__builtins__", __builtins__)
+    namespace.setdefault("__name__", "__forkcore__")
+    current = Server(control, namespace, allowed)
+    try:
+        current.serve()
+    finally:
+        # Only a bug of this module gets here; exit handlers of the program must not run.
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        posix._exit(70)

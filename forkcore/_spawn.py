@@ -1,0 +1,105 @@
+"""Templates that are direct children of this process: by exec, and by a fork of this very process.
+
+The same for both drivers: what comes back is a control socket and a process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from forkcore import _hazards
+from forkcore._exec import start_interpreter
+from forkcore._fds import close_quietly, socket_pair
+from forkcore._proc import ORPHANS, DirectProcess
+from forkcore._server import serve
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from typing import Any, NoReturn
+
+
+def exec_template(
+    *,
+    interpreter: str | os.PathLike[str] | None = None,
+    flags: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    cwd: str | os.PathLike[str] | None = None,
+    umask: int = -1,
+    pass_fds: Sequence[int] = (),
+    site: bool | None = None,
+) -> tuple[int, DirectProcess]:
+    """Execute a fresh interpreter; see `forkcore._exec.start_interpreter` for the arguments.
+
+    Returns:
+        The control socket and the process, both owned by the caller.
+
+    Raises:
+        OSError: See there; nothing stays behind.
+    """
+    ORPHANS.reap()
+    ours, theirs = socket_pair()
+    try:
+        process = start_interpreter(
+            theirs,
+            interpreter=interpreter,
+            flags=flags,
+            env=env,
+            cwd=cwd,
+            umask=umask,
+            pass_fds=pass_fds,
+            site=site,
+        )
+    except BaseException:
+        close_quietly(ours)
+        raise
+    finally:
+        close_quietly(theirs)
+    return ours, process
+
+
+def fork_this_process(
+    namespace: dict[str, Any] | None, allow_hazards: Collection[str]
+) -> tuple[int, DirectProcess]:
+    """Fork this process; the fork becomes a template, and never returns from here.
+
+    Returns:
+        The control socket and the process, both owned by the caller.
+
+    Raises:
+        ForkHazard: Other Python threads are alive, or an asyncio loop is running.
+        OSError: EMFILE, EAGAIN, ENOMEM; nothing stays behind.
+    """
+    _hazards.check(allow_hazards)
+    ORPHANS.reap()
+    for stream in (sys.stdout, sys.stderr):
+        # What is still in a buffer would be written by each child once more.
+        if stream is not None:
+            stream.flush()
+    ours, theirs = socket_pair()
+    try:
+        pid = os.fork()
+    except BaseException:
+        close_quietly(ours)
+        close_quietly(theirs)
+        raise
+    if pid == 0:
+        _become_template(ours, theirs, namespace, allow_hazards)
+    close_quietly(theirs)
+    return ours, DirectProcess(pid)
+
+
+def _become_template(
+    ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]
+) -> NoReturn:
+    try:
+        close_quietly(ours)
+        events = sys.modules.get("asyncio.events")
+        if events is not None:
+            # Allowed by the caller, but it runs in the other process.
+            events._set_running_loop(None)
+        serve(theirs, namespace, list(allowed))
+    finally:
+        # Nothing may return into the frames of the program that was forked.
+        os._exit(70)

@@ -1,0 +1,303 @@
+"""What the parent knows of one template and of its children: transitions, and no I/O.
+
+Drivers (`forkcore._sync`, `forkcore.aio`) move the bytes and descriptors of `Connection.outgoing`
+to the control socket, and what they receive into `Connection.receive`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signal_module
+import sys
+from collections import deque
+from dataclasses import dataclass
+
+from forkcore import _messages as m
+from forkcore._wire import Decoder, Frame, encode, split_frame
+from forkcore.errors import (
+    ForkcoreError,
+    ForkFailed,
+    ForkHazard,
+    ProtocolError,
+    RemoteError,
+    TargetNotFound,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceUsage:
+    """What a process has used, as wait4(2) tells it.
+
+    Attributes:
+        user_time: CPU seconds in user mode.
+        system_time: CPU seconds in the kernel.
+        max_rss_bytes: Peak of the resident memory. A forked process starts with the pages that it
+            shares with its template.
+    """
+
+    user_time: float
+    system_time: float
+    max_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a process ended.
+
+    Attributes:
+        code: Exit code; None where a signal ended it, or where nothing is known.
+        signal: Number of the signal that ended it, or None.
+        usage: Resource usage; None where nothing is known.
+        core_dumped: Whether the kernel wrote a core file.
+
+    Nothing is known (`is_known` is false) where somebody else has waited for the process, or where
+    SIGCHLD is ignored in the process that forked it.
+    """
+
+    code: int | None
+    signal: int | None = None
+    usage: ResourceUsage | None = None
+    core_dumped: bool = False
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known how the process ended."""
+        return self.code is not None or self.signal is not None
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, or the negative number of a signal, as ``subprocess`` has it."""
+        return -self.signal if self.signal is not None else self.code
+
+    def __str__(self) -> str:
+        if self.signal is not None:
+            try:
+                name = signal_module.Signals(self.signal).name
+            except ValueError:
+                name = "unknown"
+            return f"died with signal {self.signal} ({name})"
+        return "ended in an unknown way" if self.code is None else f"exited with code {self.code}"
+
+
+UNKNOWN_STATUS = ExitStatus(None)
+
+
+def decode_status(status: int, usage: ResourceUsage | None) -> ExitStatus:
+    """Turn the status word of wait4(2) into an `ExitStatus`; -1 stands for an unknown one."""
+    if status < 0:
+        return UNKNOWN_STATUS
+    if os.WIFSIGNALED(status):
+        return ExitStatus(None, os.WTERMSIG(status), usage, os.WCOREDUMP(status))
+    return ExitStatus(os.WEXITSTATUS(status), None, usage)
+
+
+class ChildRecord:
+    """What is known of one forked process; the connection of its template fills it in."""
+
+    __slots__ = ("failure", "identifier", "is_leaving", "lost", "pid", "status")
+
+    def __init__(self, identifier: int) -> None:
+        self.identifier = identifier
+        self.pid: int | None = None
+        self.status: ExitStatus | None = None
+        # Why it never ran the function.
+        self.failure: ForkcoreError | None = None
+        # The template is gone: nothing more will be known.
+        self.lost = False
+        # An idle process that was closed: nobody waits for it, and it ends by itself.
+        self.is_leaving = False
+
+    @property
+    def is_started(self) -> bool:
+        """Whether its pid is known, or that it will never have one."""
+        return self.pid is not None or self.is_ended
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether all is known that ever will be.
+
+        Where the function was not found, the process exists for a moment still: its exit follows.
+        """
+        if self.status is not None or self.lost:
+            return True
+        return self.failure is not None and self.pid is None
+
+
+class Connection:
+    """The parent's side of one control socket."""
+
+    __slots__ = (
+        "_decoder",
+        "_last_identifier",
+        "_unanswered",
+        "children",
+        "failure",
+        "is_lost",
+        "is_unconfirmed",
+        "outgoing",
+    )
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._last_identifier = 0
+        self._unanswered: set[int] = set()
+        # Messages to send, each with its descriptors, which belong to this object.
+        self.outgoing: deque[tuple[memoryview, list[int]]] = deque()
+        self.children: dict[int, ChildRecord] = {}
+        # What eval or preload raised there.
+        self.failure: ForkcoreError | None = None
+        # Something was queued whose failure would not be known yet.
+        self.is_unconfirmed = False
+        self.is_lost = False
+
+    # Outwards.
+
+    def new_child(self) -> ChildRecord:
+        """Make the record of a process that the next FORK, FORK_RUN or RUN stands for."""
+        record = ChildRecord(self._next_identifier())
+        self.children[record.identifier] = record
+        return record
+
+    def _next_identifier(self) -> int:
+        while True:
+            self._last_identifier = self._last_identifier % 0xFFFFFFFF + 1
+            if self._last_identifier not in self.children:
+                return self._last_identifier
+
+    def queue(
+        self, kind: int, identifier: int = 0, payload: bytes = b"", fds: Iterable[int] = ()
+    ) -> None:
+        """Append one frame; all of it or nothing.
+
+        Args:
+            kind: A command.
+            identifier: Of the child or request.
+            payload: Of the frame.
+            fds: Consumed, unless this raises.
+
+        Raises:
+            FrameTooLarge: See `forkcore._wire.encode`.
+        """
+        fds = list(fds)
+        data = encode(kind, identifier, payload, len(fds))
+        for part, part_fds in split_frame(data, fds):
+            self.outgoing.append((memoryview(part), part_fds))
+        if kind in (m.EVAL, m.PRELOAD, m.CONFIGURE):
+            self.is_unconfirmed = True
+
+    def sent(self, count: int) -> list[int]:
+        """Note that so many bytes of the first message, and with them its descriptors, are gone.
+
+        Returns:
+            The descriptors, for the caller to close: the kernel has its own references now.
+        """
+        data, fds = self.outgoing[0]
+        if count >= len(data):
+            self.outgoing.popleft()
+        else:
+            self.outgoing[0] = (data[count:], [])
+        return fds
+
+    def ping(self) -> int:
+        """Queue a request that is answered once all before it has been executed."""
+        identifier = self._next_identifier()
+        self._unanswered.add(identifier)
+        self.queue(m.PING, identifier)
+        self.is_unconfirmed = False
+        return identifier
+
+    def is_answered(self, identifier: int) -> bool:
+        """Whether the answer to a `ping` has come, or will never come."""
+        return identifier not in self._unanswered
+
+    # Inwards.
+
+    def receive(self, data: bytes, fds: list[int]) -> None:
+        """Take what one receive call gave.
+
+        Raises:
+            ProtocolError: The peer is no template of this version. The caller gives up the
+                connection: `lose`.
+        """
+        self._decoder.feed(data, fds)
+        while (frame := self._decoder.next_frame()) is not None:
+            if frame.fds:
+                self._decoder.feed(b"", frame.fds)
+                raise ProtocolError("a template sends no descriptors")
+            self._handle(frame)
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.kind in (m.READY, m.ERROR):
+            if frame.kind == m.ERROR:
+                self.failure = self.failure or decode_failure(frame.payload)
+            self._unanswered.discard(frame.identifier)
+            return
+        record = self.children.get(frame.identifier)
+        if record is None:
+            return  # of somebody who held this template before, or was dropped
+        if frame.kind == m.STARTED:
+            record.pid = _integers(frame.payload, 1)[0]
+        elif frame.kind == m.EXITED:
+            pid, status, user, system, peak = _integers(frame.payload, 5)
+            usage = ResourceUsage(user / 1e6, system / 1e6, peak * _MAXRSS_UNIT)
+            record.pid, record.status = pid, decode_status(status, usage)
+            del self.children[frame.identifier]
+        elif frame.kind == m.FAILED:
+            record.failure = decode_failure(frame.payload)
+            if record.pid is None:
+                del self.children[frame.identifier]
+        else:
+            raise ProtocolError(f"an unknown event: {frame.kind}")
+
+    def lose(self) -> list[int]:
+        """The control socket is at its end: nothing more will be known; wakes every waiter.
+
+        Returns:
+            Descriptors that were not sent, or belong to no frame; the caller closes them.
+        """
+        self.is_lost = True
+        fds = self._decoder.take_leftovers()
+        for _, unsent in self.outgoing:
+            fds += unsent
+        self.outgoing.clear()
+        for record in self.children.values():
+            record.lost = True
+        self.children.clear()
+        self._unanswered.clear()
+        return fds
+
+
+def _integers(payload: bytes, count: int) -> list[int]:
+    try:
+        numbers = [int(part) for part in payload.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise ProtocolError("an event without its numbers")
+    return numbers
+
+
+def decode_failure(payload: bytes) -> ForkcoreError:
+    """Make the exception of a FAILED or ERROR event.
+
+    Raises:
+        ProtocolError: It is none.
+    """
+    category, texts = m.unpack_failure(payload)
+    if category == m.FORK_FAILED and len(texts) == 2 and texts[0].isdigit():
+        number = int(texts[0])
+        return ForkFailed(number, f"the template could not fork: {texts[1]}")
+    if category == m.HAZARD and texts:
+        return ForkHazard(texts[0], texts[1:])
+    if category in (m.REMOTE, m.NOT_FOUND) and len(texts) == 3:
+        message, kind, traceback = texts
+        if category == m.NOT_FOUND:
+            return TargetNotFound(message, kind, traceback)
+        return RemoteError(f"{kind}: {message}", kind, traceback)
+    raise ProtocolError(f"an unknown failure: {category!r} with {len(texts)} texts")

@@ -1,0 +1,644 @@
+"""`Template` and `Child` for programs with threads, or without: the blocking driver."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import warnings
+
+from forkcore import _messages as m
+from forkcore._client import ChildCore, TemplateCore, died
+from forkcore._items import bytes_item, descriptor_item, hazard_fields, option_fields
+from forkcore._link import Link, RemoteProcess
+from forkcore._proc import DirectProcess, wait_readable
+from forkcore.errors import ForkcoreError, TemplateDied, TimeoutExpired
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    import socket
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from types import TracebackType
+
+    from forkcore._items import Passable
+    from forkcore._state import ExitStatus
+
+# How long `close` waits for an idle process that has nothing left to do, before it kills it.
+_GRACE = 2.0
+
+
+class SyncLink(Link):
+    """A control socket that threads can wait on; one of them reads, the others wait for it."""
+
+    def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
+        super().__init__(fd, owner)
+        self._changed = threading.Condition(self.lock)
+
+    def wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> bool:
+        """Process events until something holds, or nothing more will come.
+
+        Returns:
+            False after the timeout.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            if not self.is_reading:
+                self.write_some()
+                self.read_some()
+            while not is_done() and not self.connection.is_lost:
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return False
+                if self.is_reading:
+                    self._changed.wait(remaining)
+                else:
+                    self._read_once(remaining)
+            return True
+
+    def _read_once(self, timeout: float | None) -> None:
+        self.is_reading = True
+        writable = bool(self.connection.outgoing)
+        # Written out, because the lock is released inside its own ``with`` block.
+        self.lock.release()
+        try:
+            wait_readable([self.sock.fileno()], timeout, writable=writable)
+        finally:
+            self.lock.acquire()
+            self.stop_reading()
+            if not self.connection.is_lost:
+                self.write_some()
+                self.read_some()
+            self._changed.notify_all()
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Send all that is queued, waiting for room as long as it takes.
+
+        Returns:
+            False after the timeout.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not self.write_some():
+            remaining = None if deadline is None else deadline - time.monotonic()
+            if remaining is not None and remaining <= 0:
+                return False
+            self._wait_for_room(remaining)
+        return True
+
+    def _wait_for_room(self, timeout: float | None) -> None:
+        import select
+
+        poller = select.poll()
+        poller.register(self.sock.fileno(), select.POLLOUT)
+        # Room may be there already, where it is descriptors under way that are too many.
+        ready = poller.poll(None if timeout is None else int(timeout * 1000) + 1)
+        if ready and not self.write_some():
+            time.sleep(0.001)
+
+    def poll(self) -> None:
+        """Process what has arrived; never waits."""
+        with self._changed:
+            if not self.is_reading and not self.connection.is_lost:
+                self.write_some()
+                self.read_some()
+                self._changed.notify_all()
+
+
+class Child:
+    """A process that runs a function; made by `Template.run`.
+
+    Use it in a ``with`` statement, which closes the channel and waits, as ``subprocess.Popen``
+    does.
+
+    Attributes:
+        channel: The parent's end of the child's own socket: blocking, close-on-exec. Its other
+            end is the function's first argument. It reaches its end when the child is gone.
+    """
+
+    def __init__(self, core: ChildCore) -> None:
+        self._core = core
+        self._is_detached = False
+        self.channel: socket.socket = core.channel
+
+    @property
+    def pid(self) -> int:
+        """The process id; waits until the template has forked.
+
+        Raises:
+            ForkFailed: The template could not fork.
+            ForkHazard: The template had threads.
+            TemplateDied: The template is gone.
+        """
+        core = self._core
+        if core.pid is None:
+            assert isinstance(core.process, RemoteProcess)
+            link = core.process.link
+            assert isinstance(link, SyncLink)
+            link.wait_until(lambda: core.is_started, None)
+        if core.pid is None:
+            raise self._failure()
+        return core.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """As `poll` or `wait` found it: exit code, or the negative number of a signal."""
+        status = self._core.status
+        return None if status is None else status.returncode
+
+    def poll(self) -> ExitStatus | None:
+        """Give the exit status, or None while the child runs; never waits.
+
+        Raises:
+            TargetNotFound: The function could not be found.
+            RemoteError: The child failed before it could call the function.
+            ForkFailed: The template could not fork.
+            ForkHazard: The template had threads.
+            TemplateDied: The template is gone, and the status with it.
+        """
+        self._poll()
+        return self._result() if self._core.is_ended else None
+
+    def wait(self, timeout: float | None = None) -> ExitStatus:
+        """Wait for the end of the child.
+
+        Args:
+            timeout: Seconds; None waits for ever, 0 does not wait.
+
+        Raises:
+            TimeoutExpired: The child still runs.
+            ForkcoreError: As `poll`.
+        """
+        if not self._wait(timeout):
+            assert timeout is not None
+            raise TimeoutExpired("waiting for a child", timeout)
+        return self._result()
+
+    def _poll(self) -> None:
+        core = self._core
+        if isinstance(core.process, DirectProcess):
+            core.process.poll()
+        for link in core.links:
+            assert isinstance(link, SyncLink)
+            link.poll()
+
+    def _wait(self, timeout: float | None) -> bool:
+        core = self._core
+        if core.is_ended:
+            return True
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if isinstance(core.process, DirectProcess):
+            if core.process.wait(timeout) is None:
+                return False
+        else:
+            process = core.process
+            link = process.link
+            assert isinstance(link, SyncLink)
+            if not link.wait_until(lambda: process.record.is_ended, timeout):
+                return False
+        own = core.link
+        assert isinstance(own, SyncLink)
+        # At its end by now, or about to be.
+        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        return own.wait_until(lambda: core.is_ended, remaining)
+
+    def _result(self) -> ExitStatus:
+        core = self._core
+        if core.failure is not None or core.status is None:
+            raise self._failure()
+        return core.status
+
+    def _failure(self) -> ForkcoreError:
+        failure = self._core.failure
+        if failure is not None:
+            return failure.with_traceback(None)
+        return TemplateDied("the template of this child is gone, and its exit status with it")
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the child is known to have ended.
+
+        The template sends it, which has not reaped the child then: it can hit no other process.
+
+        Raises:
+            TemplateDied: Nobody is there to send it.
+        """
+        self._poll()
+        link = self._core.queue_signal(number)
+        if link is not None:
+            assert isinstance(link, SyncLink)
+            link.flush()
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def detach(self) -> socket.socket:
+        """Let the child go on by itself: nobody will ask for its exit status.
+
+        Returns:
+            The channel, owned by the caller.
+        """
+        self._is_detached = True
+        return self.channel
+
+    def fileno(self) -> int:
+        """Give a descriptor that is readable when `poll` should be called.
+
+        That of a pidfd or of the template's control socket, shared with the template's other
+        children.
+        """
+        process = self._core.process
+        if isinstance(process, DirectProcess):
+            fd = process.fileno()
+            return -1 if fd is None else fd
+        return process.link.sock.fileno()
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.channel.close()
+        if not self._is_detached:
+            self._wait(None)
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is None or self._is_detached or core.is_ended:
+            return
+        self._poll()
+        if not core.is_ended:
+            warnings.warn(f"{self!r} is still running", ResourceWarning, source=self)
+        if isinstance(core.process, DirectProcess):
+            from forkcore._proc import ORPHANS
+
+            ORPHANS.add(core.process)
+
+    def __repr__(self) -> str:
+        core = self._core
+        if core.failure is not None:
+            state = type(core.failure).__name__
+        elif core.status is not None:
+            state = str(core.status)
+        else:
+            state = "running"
+        return f"<forkcore.Child pid={core.pid} {state}>"
+
+
+class Template:
+    """An idle process that can be forked, or can become a child itself.
+
+    `fork`, `preload`, `eval`, `send_fd` and `send_arg` queue, in order, and return at once.
+    """
+
+    def __init__(self, core: TemplateCore) -> None:
+        self._core = core
+
+    # Queueing.
+
+    def fork(
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | os.PathLike[str] | None = None,
+        umask: int | None = None,
+        sys_path: Sequence[str] | None = None,
+        title: str | None = None,
+        allow_hazards: Collection[str] | bool = (),
+    ) -> Template:
+        """Make another idle process from this one, with everything that was queued so far.
+
+        What is not given here is as in this template, which has it from the moment when it was
+        made. The process itself is made when it is needed: by `run`, in one step, or by the next
+        call on either of the two.
+
+        Args:
+            env: The whole environment of the new process.
+            cwd: Its working directory.
+            umask: Its umask.
+            sys_path: Its whole search path.
+            title: What ``ps`` shows.
+            allow_hazards: Names of threads (``*`` at the end for any ending) that need not keep
+                the new process from being forked again; True for any.
+
+        Raises:
+            ObjectSpent: After `run`, `close` or `detach`.
+        """
+        return Template(
+            self._core.fork(
+                env=env,
+                cwd=cwd,
+                umask=umask,
+                sys_path=sys_path,
+                title=title,
+                allow_hazards=allow_hazards,
+            )
+        )
+
+    def preload(self, *modules: str) -> Template:
+        """Import modules in the process.
+
+        An exception there is raised by the next `ready` or `run`.
+        """
+        self._core.command(m.PRELOAD, [(m.MODULE, name.encode()) for name in modules])
+        return self
+
+    def eval(self, code: str, *args: bytes | str) -> Template:
+        """Execute code in the process, in the namespace of the template.
+
+        An exception there is raised by the next `ready` or `run`.
+
+        Args:
+            code: Statements. They find `args` in the variable ``args``, a list of bytes.
+            args: Bytes, or text that is encoded as UTF-8.
+        """
+        fields = [(m.CODE, code.encode()), *(bytes_item(arg).field for arg in args)]
+        self._core.command(m.EVAL, fields)
+        return self
+
+    def send_arg(self, *args: bytes | bytearray | memoryview | str) -> Template:
+        """Append arguments to those that the function will get after the channel.
+
+        Raises:
+            FrameTooLarge: One of them is above 64 MiB.
+        """
+        for item in [bytes_item(arg) for arg in args]:
+            self._core.send(item)
+        return self
+
+    def send_fd(self, *things: Passable) -> Template:
+        """Append open files to the arguments of the function; they are duplicated now.
+
+        Args:
+            things: Descriptors, sockets or file objects; borrowed. They arrive as ints, as
+                ``socket.socket`` and as files of the same mode and encoding, close-on-exec.
+
+        Raises:
+            ValueError: One of them is closed; nothing is sent.
+            OSError: EMFILE; nothing is sent.
+        """
+        for item in [descriptor_item(thing) for thing in things]:
+            self._core.send(item)
+        return self
+
+    # Waiting.
+
+    def ready(self, timeout: float | None = None) -> Template:
+        """Wait until all that was queued has been executed.
+
+        Args:
+            timeout: Seconds; None waits for ever.
+
+        Raises:
+            RemoteError: `preload` or `eval` failed; carries the remote traceback.
+            ForkFailed: The process could not be forked.
+            ForkHazard: The template that it is forked from had threads.
+            TemplateDied: The process is gone.
+            TimeoutExpired: It takes longer.
+        """
+        self._core.check()
+        link = self._core.materialise()
+        self._core.materialise_clones()
+        self._confirm(link, timeout, self._core.process)
+        return self
+
+    @staticmethod
+    def _confirm(
+        link: Link, timeout: float | None, process: RemoteProcess | DirectProcess | None
+    ) -> None:
+        assert isinstance(link, SyncLink)
+        connection = link.connection
+        with link.lock:
+            if connection.is_lost:
+                raise _death(process)
+            request = connection.ping()
+        if not link.wait_until(lambda: connection.is_answered(request), timeout):
+            with link.lock:
+                connection.is_unconfirmed = True
+            assert timeout is not None
+            raise TimeoutExpired("waiting for a template", timeout)
+        if connection.failure is not None:
+            raise connection.failure.with_traceback(None)
+        if connection.is_lost:
+            raise _death(process)
+
+    def run(
+        self,
+        target: str,
+        *,
+        die_with_parent: bool = False,
+        title: str | None = None,
+        reseed: bool = True,
+        timeout: float | None = None,
+    ) -> Child:
+        """Call a function in the process; this object is spent.
+
+        Waits only where an earlier `preload` or `eval` has not been confirmed yet, or where the
+        socket to the template is full.
+
+        Args:
+            target: "package.module:function", or ":name" for a name in the template's namespace.
+                It is called as ``function(channel, *sent)``.
+            die_with_parent: SIGKILL for the child when this process ends, however it does.
+            title: What ``ps`` shows; "forkcore: target" otherwise.
+            reseed: Give it random numbers of its own, where a module keeps a global generator.
+            timeout: Seconds, for the two cases in which it waits.
+
+        Raises:
+            RemoteError: `preload` or `eval` failed.
+            TemplateDied: The process, or the template it is forked from, is gone.
+            TimeoutExpired: The template did not answer; nothing was changed.
+            OSError: EMFILE; nothing was changed.
+        """
+        core = self._core
+        core.check()
+        self._confirm_before_run(timeout)
+        options = option_fields(title=title)
+        if not reseed:
+            options.append((m.KEEP_RANDOM, b""))
+        child = Child(core.run(target, options, bound=die_with_parent))
+        for link in child._core.links:
+            assert isinstance(link, SyncLink)
+            if link.connection.outgoing and not link.flush(timeout):
+                child.detach().close()
+                assert timeout is not None
+                raise TimeoutExpired("sending to a template", timeout)
+        return child
+
+    def _confirm_before_run(self, timeout: float | None) -> None:
+        core = self._core
+        link = core.unconfirmed_link
+        if link is None:
+            return
+        try:
+            self._confirm(link, timeout, _process_of(core, link))
+        except TimeoutExpired:
+            raise
+        except ForkcoreError:
+            # Of no use any more, and often nobody holds it: ``new().preload("x").run("y:z")``.
+            if link is core.link:
+                self.close()
+            raise
+
+    def allow_hazards(self, *names: str) -> Template:
+        """Let this template fork even where threads of these names are alive in it."""
+        self._core.command(m.CONFIGURE, hazard_fields(names))
+        return self
+
+    # The end.
+
+    def close(self) -> None:
+        """End the process once all that was queued has been executed; children go on.
+
+        The template lingers until its last child is reaped, so that exit statuses are known.
+        """
+        core = self._core
+        if not core.close():
+            return
+        link = core.link
+        assert isinstance(link, SyncLink)
+        link.flush(_GRACE)
+        link.poll()
+        with link.lock:
+            is_busy = link.connection.is_unconfirmed
+            has_children = not all(one.is_leaving for one in link.connection.children.values())
+        if is_busy or has_children:
+            return
+        if isinstance(core.process, RemoteProcess):
+            core.process.record.is_leaving = True
+            link.lose()
+            return
+        is_ended = link.wait_until(lambda: False, _GRACE)
+        if isinstance(core.process, DirectProcess):
+            if not is_ended:
+                # Stopped, it seems: it has nothing left to do.
+                core.process.send_signal(signal.SIGKILL)
+            core.process.wait()
+        link.lose()
+
+    def detach(self) -> socket.socket:
+        """Give the idle process away, as a plain socket; this object is spent.
+
+        Whoever holds the socket, in this process or another, takes it up with `forkcore.adopt`.
+
+        Returns:
+            The control socket, owned by the caller.
+
+        Raises:
+            ValueError: It has running children, whose exit status would be lost.
+            RemoteError: `preload` or `eval` failed.
+        """
+        import socket
+
+        self.ready()
+        link = self._core.link
+        assert isinstance(link, SyncLink)
+        with link.lock:
+            if link.connection.children:
+                raise ValueError("detach of a template that has running children")
+            self._core.spent = "detach"
+            duplicate = socket.socket(
+                socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=_duplicate(link.sock.fileno())
+            )
+            link.lose()
+        return duplicate
+
+    # Looking.
+
+    @property
+    def pid(self) -> int:
+        """The process id; makes the process if need be, and waits until it is there.
+
+        Raises:
+            ForkFailed: It could not be forked.
+            ForkcoreError: It was handed over by another process, and its pid is not known.
+        """
+        self._core.check()
+        self._core.materialise()
+        process = self._core.process
+        if process is None:
+            raise ForkcoreError("the pid of a template that was handed over is not known here")
+        if process.pid is None and isinstance(process, RemoteProcess):
+            assert isinstance(process.link, SyncLink)
+            process.link.wait_until(lambda: process.record.is_started, None)
+        if process.pid is None:
+            raise died(process)
+        return process.pid
+
+    def fileno(self) -> int:
+        """Give the control socket's descriptor, borrowed.
+
+        It is readable when there is something to process: see `process_events`.
+        """
+        self._core.check()
+        return self._core.materialise().sock.fileno()
+
+    def process_events(self) -> None:
+        """Take in what the template has reported; never waits."""
+        link = self._core.link
+        if link is not None:
+            assert isinstance(link, SyncLink)
+            link.poll()
+
+    def __enter__(self) -> Template:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is None or core.spent is not None:
+            return
+        link = core.link
+        if link is None or link.connection.is_lost:
+            return
+        warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self)
+        core.close()
+
+    def __repr__(self) -> str:
+        process = self._core.process
+        pid = None if process is None else process.pid
+        return f"<forkcore.Template pid={pid} {self._core.spent or 'idle'}>"
+
+
+def _duplicate(fd: int) -> int:
+    import os
+
+    return os.dup(fd)
+
+
+def _process_of(core: TemplateCore, link: Link) -> RemoteProcess | DirectProcess | None:
+    """Find whose control socket it is: that of the template, or of one it is forked from."""
+    one: TemplateCore | None = core
+    while one is not None:
+        if one.link is link:
+            return one.process
+        one = one.origin
+    return None
+
+
+def _death(process: RemoteProcess | DirectProcess | None) -> ForkcoreError:
+    """Make the exception for a template that is gone, with its status if that can be had."""
+    if isinstance(process, DirectProcess):
+        process.wait(_GRACE)
+    elif process is not None:
+        assert isinstance(process.link, SyncLink)
+        record = process.record
+        process.link.wait_until(lambda: record.is_ended, _GRACE)
+    return died(process)
+
+
+__all__ = ["Child", "SyncLink", "Template"]
