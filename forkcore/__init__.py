@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     )
     from forkcore.executor import ForkExecutor
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Channel",
     "Child",

@@ -169,7 +169,8 @@ class Orphans:
 
     def add(self, process: DirectProcess) -> None:
         """Take over a process that nobody else waits for."""
-        self._processes.append(process)
+        if process not in self._processes:
+            self._processes.append(process)
         self.reap()
 
     def reap(self) -> None:

@@ -140,6 +140,7 @@ class Connection:
         "failure",
         "is_lost",
         "is_unconfirmed",
+        "may_run_code",
         "outgoing",
     )
 
@@ -154,6 +155,8 @@ class Connection:
         self.failure: ForkcoreError | None = None
         # Something was queued whose failure would not be known yet.
         self.is_unconfirmed = False
+        # The user's code may be running there, for as long as it likes.
+        self.may_run_code = False
         self.is_lost = False
 
     # Outwards.
@@ -190,6 +193,7 @@ class Connection:
             self.outgoing.append((memoryview(part), part_fds))
         if kind in (m.EVAL, m.PRELOAD, m.CONFIGURE):
             self.is_unconfirmed = True
+            self.may_run_code = self.may_run_code or kind != m.CONFIGURE
 
     def sent(self, count: int) -> list[int]:
         """Note that so many bytes of the first message, and with them its descriptors, are gone.
@@ -237,6 +241,8 @@ class Connection:
             if frame.kind == m.ERROR:
                 self.failure = self.failure or decode_failure(frame.payload)
             self._unanswered.discard(frame.identifier)
+            if not self._unanswered and not self.is_unconfirmed:
+                self.may_run_code = False
             return
         record = self.children.get(frame.identifier)
         if record is None:

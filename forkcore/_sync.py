@@ -11,7 +11,7 @@ from forkcore import _messages as m
 from forkcore._client import ChildCore, TemplateCore, died
 from forkcore._items import bytes_item, descriptor_item, hazard_fields, option_fields
 from forkcore._link import Link, RemoteProcess
-from forkcore._proc import DirectProcess, wait_readable
+from forkcore._proc import ORPHANS, DirectProcess, wait_readable
 from forkcore.errors import ForkcoreError, TemplateDied, TimeoutExpired
 
 TYPE_CHECKING = False
@@ -277,8 +277,6 @@ class Child:
         if not core.is_ended:
             warnings.warn(f"{self!r} is still running", ResourceWarning, source=self)
         if isinstance(core.process, DirectProcess):
-            from forkcore._proc import ORPHANS
-
             ORPHANS.add(core.process)
 
     def __repr__(self) -> str:
@@ -507,21 +505,17 @@ class Template:
         link.flush(_GRACE)
         link.poll()
         with link.lock:
-            is_busy = link.connection.is_unconfirmed
             has_children = not all(one.is_leaving for one in link.connection.children.values())
-        if is_busy or has_children:
-            return
-        if isinstance(core.process, RemoteProcess):
-            core.process.record.is_leaving = True
+            stays = link.connection.may_run_code or has_children
+        process = core.process
+        if isinstance(process, DirectProcess):
+            if not stays:
+                _end(link, process)
+            ORPHANS.add(process)
+        elif process is not None and not stays:
+            process.record.is_leaving = True
+        if not stays:
             link.lose()
-            return
-        is_ended = link.wait_until(lambda: False, _GRACE)
-        if isinstance(core.process, DirectProcess):
-            if not is_ended:
-                # Stopped, it seems: it has nothing left to do.
-                core.process.send_signal(signal.SIGKILL)
-            core.process.wait()
-        link.lose()
 
     def detach(self) -> socket.socket:
         """Give the idle process away, as a plain socket; this object is spent.
@@ -612,6 +606,15 @@ class Template:
         process = self._core.process
         pid = None if process is None else process.pid
         return f"<forkcore.Template pid={pid} {self._core.spent or 'idle'}>"
+
+
+def _end(link: SyncLink, process: DirectProcess) -> None:
+    """Wait for a process that has nothing left to do, and kill it where it does not leave."""
+    is_leaving = link.wait_until(lambda: False, _GRACE)
+    if not is_leaving or process.wait(_GRACE) is None:
+        # It was stopped, it seems.
+        process.send_signal(signal.SIGKILL)
+        process.wait()
 
 
 def _duplicate(fd: int) -> int:

@@ -1,0 +1,22 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import leak_check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def no_leaks() -> Iterator[None]:
+    """Check that the test leaves no descriptor, child or zombie; ends the default template."""
+    from forkcore._context import DEFAULT
+
+    DEFAULT.close()
+    with leak_check():
+        yield
+        DEFAULT.close()

@@ -1,0 +1,24 @@
+"""Every test here makes processes, and so is checked for leaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import forkcore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(no_leaks: None) -> None:
+    """Apply the leak check to all tests of this folder."""
+
+
+@pytest.fixture
+def template(_no_leaks: None) -> Iterator[forkcore.Template]:
+    """Give a template of its own, closed after the test."""
+    with forkcore.new() as own:
+        yield own

@@ -1,0 +1,217 @@
+"""What the parent knows: transitions of a connection, with no process at the other end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import signal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from forkcore import _messages as m
+from forkcore import errors
+from forkcore._state import (
+    UNKNOWN_STATUS,
+    Connection,
+    ExitStatus,
+    ResourceUsage,
+    decode_failure,
+    decode_status,
+)
+from forkcore._wire import Decoder, encode
+
+
+def drain(connection: Connection) -> list[int]:
+    """Take all that is queued as sent, and give the kinds of the frames."""
+    decoder = Decoder()
+    while connection.outgoing:
+        data, fds = connection.outgoing[0]
+        decoder.feed(bytes(data), fds)
+        connection.sent(len(data))
+    kinds = []
+    while (frame := decoder.next_frame()) is not None:
+        kinds.append(frame.kind)
+    assert decoder.is_empty
+    return kinds
+
+
+def test_a_child_from_start_to_exit() -> None:
+    """Its pid, then its status; the record leaves the connection's list."""
+    connection = Connection()
+    record = connection.new_child()
+    assert not record.is_started
+    connection.receive(encode(m.STARTED, record.identifier, b"123"), [])
+    assert (record.pid, record.is_started, record.is_ended) == (123, True, False)
+    exited = encode(m.EXITED, record.identifier, b"123 256 1500000 20000 1000")
+    for position in range(len(exited)):
+        connection.receive(exited[position : position + 1], [])
+    assert record.status == ExitStatus(1, None, ResourceUsage(1.5, 0.02, 1000 * 1024))
+    assert record.is_ended
+    assert not connection.children
+
+
+def test_a_child_that_never_was() -> None:
+    """A failed fork ends the record at once; nobody waits for an exit."""
+    connection = Connection()
+    record = connection.new_child()
+    failure = m.pack_failure(m.FORK_FAILED, str(errno.EAGAIN), "Try again")
+    connection.receive(encode(m.FAILED, record.identifier, failure), [])
+    assert record.is_ended
+    assert isinstance(record.failure, errors.ForkFailed)
+    assert record.failure.errno == errno.EAGAIN
+    assert not connection.children
+
+
+def test_a_child_whose_function_is_missing_has_an_exit_too() -> None:
+    """After STARTED and FAILED the exit status still comes."""
+    connection = Connection()
+    record = connection.new_child()
+    connection.receive(encode(m.STARTED, record.identifier, b"5"), [])
+    failure = m.pack_failure(m.NOT_FOUND, "no x", "T", "trace")
+    connection.receive(encode(m.FAILED, record.identifier, failure), [])
+    assert not record.is_ended
+    connection.receive(encode(m.EXITED, record.identifier, b"5 256 0 0 0"), [])
+    assert record.is_ended
+    assert isinstance(record.failure, errors.TargetNotFound)
+
+
+def test_a_lost_connection_wakes_everybody() -> None:
+    """Children are lost, requests are answered, and unsent descriptors are handed back."""
+    connection = Connection()
+    record = connection.new_child()
+    request = connection.ping()
+    connection.queue(m.SEND, 0, b"", [7, 8])
+    assert connection.lose() == [7, 8]
+    assert record.is_ended
+    assert record.status is None
+    assert connection.is_answered(request)
+    assert connection.is_lost
+
+
+def test_partial_sends() -> None:
+    """Descriptors leave with the first byte; the rest of the bytes follow without them."""
+    connection = Connection()
+    connection.queue(m.SEND, 0, b"abc", [7])
+    assert connection.sent(1) == [7]
+    data, fds = connection.outgoing[0]
+    assert (len(data), fds) == (13, [])
+    assert connection.sent(13) == []
+    assert not connection.outgoing
+
+
+def test_a_ping_confirms_what_was_queued_before() -> None:
+    """Code is unconfirmed until it is asked for, and may run until the answer is there."""
+    connection = Connection()
+    connection.queue(m.EVAL, 0, b"")
+    assert connection.is_unconfirmed
+    request = connection.ping()
+    assert drain(connection) == [m.EVAL, m.PING]
+    assert not connection.is_answered(request)
+    assert connection.may_run_code
+    connection.receive(encode(m.READY, request), [])
+    assert connection.is_answered(request)
+    assert not connection.may_run_code
+    assert connection.failure is None
+
+
+def test_a_failure_is_remembered() -> None:
+    """The first error stays."""
+    connection = Connection()
+    for text in ("one", "two"):
+        request = connection.ping()
+        failure = m.pack_failure(m.REMOTE, text, "ValueError", "trace")
+        connection.receive(encode(m.ERROR, request, failure), [])
+    assert str(connection.failure) == "ValueError: one"
+
+
+def test_identifiers_skip_those_in_use() -> None:
+    """After four thousand million requests they start again, past children that still run."""
+    connection = Connection()
+    first = connection.new_child()
+    connection._last_identifier = 0xFFFFFFFF
+    assert connection.new_child().identifier == first.identifier + 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(99, 1),
+        encode(m.STARTED, 1, b"x"),
+        encode(m.EXITED, 1, b"1 2"),
+        encode(m.FAILED, 1, b"x"),
+        encode(m.FAILED, 1, m.pack_failure("nonsense")),
+        encode(m.FAILED, 1, m.pack_failure(m.FORK_FAILED, "x", "y")),
+        encode(m.READY, 1, b"", 1),
+        b"\xff" * 11,
+    ],
+)
+def test_what_no_template_says_is_refused(data: bytes) -> None:
+    """Each of these is a ProtocolError, and gives back its descriptors."""
+    connection = Connection()
+    connection.new_child()
+    with pytest.raises(errors.ProtocolError):
+        connection.receive(data, [77])
+    assert connection.lose() == [77]
+
+
+@given(st.binary(max_size=400))
+def test_no_bytes_crash_a_connection(data: bytes) -> None:
+    """Anything is understood or refused."""
+    connection = Connection()
+    connection.new_child()
+    try:
+        connection.receive(data, [])
+    except errors.ProtocolError:
+        connection.lose()
+
+
+def test_status_words() -> None:
+    """Codes, signals, and what is unknown."""
+    assert decode_status(3 << 8, None) == ExitStatus(3)
+    killed = decode_status(signal.SIGKILL, None)
+    assert (killed.signal, killed.returncode, killed.code) == (9, -9, None)
+    assert str(killed) == "died with signal 9 (SIGKILL)"
+    assert decode_status(signal.SIGSEGV | 0x80, None).core_dumped
+    assert decode_status(-1, None) is UNKNOWN_STATUS
+    assert not UNKNOWN_STATUS.is_known
+    assert UNKNOWN_STATUS.returncode is None
+    assert str(UNKNOWN_STATUS) == "ended in an unknown way"
+    assert str(ExitStatus(0)) == "exited with code 0"
+    assert str(ExitStatus(None, 40)) == "died with signal 40 (unknown)"
+    assert os.WIFEXITED(3 << 8)
+
+
+def test_hazards_carry_their_names() -> None:
+    """The names of the threads arrive."""
+    error = decode_failure(m.pack_failure(m.HAZARD, "text", "one", "two"))
+    assert isinstance(error, errors.ForkHazard)
+    assert error.hazards == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        errors.RemoteError("text", "ValueError", "trace"),
+        errors.TargetNotFound("text", "X", "trace"),
+        errors.ForkHazard("text", ["a"]),
+        errors.ForkFailed(errno.EAGAIN, "text"),
+        errors.TemplateDied("text", 5, ExitStatus(None, 9)),
+        errors.TimeoutExpired("waiting", 2.0),
+        errors.ObjectSpent("text"),
+    ],
+)
+def test_errors_can_be_pickled(error: Exception) -> None:
+    """They cross processes with all that they carry."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert copy.__dict__ == error.__dict__
+
+
+def test_a_remote_error_shows_the_remote_traceback() -> None:
+    """It is the cause, in quotes, as concurrent.futures shows it."""
+    error = errors.RemoteError("text", "ValueError", "Traceback: x\n")
+    assert str(error.__cause__) == '\n"""\nTraceback: x\n"""'
