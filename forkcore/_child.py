@@ -239,6 +239,8 @@ def call(function: Callable[..., object], channel: Any, arguments: list[Any]) ->
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
             posix.kill(posix.getpid(), _signal.SIGINT)
     finally:
+        # Files among them are closed by this, and so flushed.
+        arguments.clear()
         leave(code)
 
 

@@ -287,7 +287,7 @@ class TemplateCore:
             else:
                 process = RemoteProcess(link, record)
                 link.connection.queue(m.CLOSE)
-            self.spent = "run"
+            self.spend("run")
         return ChildCore(channel, process, link, record)
 
     def _run_fused(self, origin: TemplateCore, fields: list[Field]) -> ChildCore:
@@ -297,34 +297,38 @@ class TemplateCore:
             fields = [*self.options, *fields, *(item.field for item in self.items)]
             channel, record = start_child(link, m.FORK_RUN, fields, self.items)
             self.items = []
-            self.spent = "run"
-            origin.clones.pop(id(self), None)
+            self.spend("run")
         return ChildCore(channel, RemoteProcess(link, record), link, record)
 
     # The end.
 
-    def close(self) -> bool:
-        """Queue the end: the process leaves once it has no children.
+    def spend(self, by: str) -> None:
+        """Give up the process: its link belongs to the child, or to the children, from here on."""
+        self.spent = by
+        if self.origin is not None:
+            self.origin.clones.pop(id(self), None)
+        self.link = self.process = self.origin = None
+
+    def close(self) -> tuple[Link, RemoteProcess | DirectProcess | None] | None:
+        """Queue the end: the process leaves once it has no children; the object is spent.
 
         Returns:
-            Whether there is a process that it was queued for.
+            Its control socket and itself, for the driver to look after; None where there is none.
         """
         if self.spent is not None:
-            return False
-        link = self.link
+            return None
+        link, process = self.link, self.process
         if link is not None and not link.connection.is_lost:
             self.materialise_clones()
-        self.spent = "close"
         self.items = []
+        self.spend("close")
         if link is None:
-            if self.origin is not None:
-                self.origin.clones.pop(id(self), None)
-            return False
+            return None
         with link.lock:
             if not link.connection.is_lost:
                 link.connection.queue(m.CLOSE)
                 link.write_some()
-        return True
+        return link, process
 
 
 def start_child(
@@ -344,6 +348,8 @@ def start_child(
     fds = [theirs]
     for item in items:
         fds += item.take_fd()
+    if (m.BOUND, b"") in fields:
+        link.keep()
     record = link.connection.new_child()
     link.connection.queue(kind, record.identifier, payload, fds)
     return channel, record

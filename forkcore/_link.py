@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024
 _LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
+# Of templates with children that die with this process: open until then, or until they are gone.
+_KEPT: set[Link] = set()
 
 
 class Link:
@@ -102,6 +104,7 @@ class Link:
         """Give the template up: whoever waits learns that nothing more will come."""
         with self.lock:
             close_all(self.connection.lose())
+            _KEPT.discard(self)
             if not self.is_reading:
                 self._close_socket()
             else:
@@ -119,6 +122,10 @@ class Link:
         if self.owner is not None:
             ORPHANS.add(self.owner)
             self.owner = None
+
+    def keep(self) -> None:
+        """Stay open as long as this process lives: the template ends bound children at the end."""
+        _KEPT.add(self)
 
     def stop_reading(self) -> None:
         """Note that the one thread that read has stopped; the caller holds `lock`."""
@@ -169,6 +176,7 @@ def forget_everything() -> None:
     for link in list(_LINKS):
         link.forget()
     _LINKS.clear()
+    _KEPT.clear()
     ORPHANS.forget()
 
 

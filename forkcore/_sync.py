@@ -497,17 +497,16 @@ class Template:
 
         The template lingers until its last child is reaped, so that exit statuses are known.
         """
-        core = self._core
-        if not core.close():
+        closing = self._core.close()
+        if closing is None:
             return
-        link = core.link
+        link, process = closing
         assert isinstance(link, SyncLink)
         link.flush(_GRACE)
         link.poll()
         with link.lock:
             has_children = not all(one.is_leaving for one in link.connection.children.values())
             stays = link.connection.may_run_code or has_children
-        process = core.process
         if isinstance(process, DirectProcess):
             if not stays:
                 _end(link, process)
@@ -529,6 +528,7 @@ class Template:
             ValueError: It has running children, whose exit status would be lost.
             RemoteError: `preload` or `eval` failed.
         """
+        import os
         import socket
 
         self.ready()
@@ -537,12 +537,10 @@ class Template:
         with link.lock:
             if link.connection.children:
                 raise ValueError("detach of a template that has running children")
-            self._core.spent = "detach"
-            duplicate = socket.socket(
-                socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=_duplicate(link.sock.fileno())
-            )
+            duplicate = os.dup(link.sock.fileno())
+            self._core.spend("detach")
             link.lose()
-        return duplicate
+        return socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=duplicate)
 
     # Looking.
 
@@ -615,12 +613,6 @@ def _end(link: SyncLink, process: DirectProcess) -> None:
         # It was stopped, it seems.
         process.send_signal(signal.SIGKILL)
         process.wait()
-
-
-def _duplicate(fd: int) -> int:
-    import os
-
-    return os.dup(fd)
 
 
 def _process_of(core: TemplateCore, link: Link) -> RemoteProcess | DirectProcess | None:
