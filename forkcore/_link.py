@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024
 _LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
-# Of templates with children that die with this process: open until then, or until they are gone.
+# Of templates with children that die with this process: open until those have ended.
 _KEPT: set[Link] = set()
 
 
@@ -87,18 +87,23 @@ class Link:
     def read_some(self) -> None:
         """Take in all that has arrived."""
         with self.lock:
-            while not self.connection.is_lost:
-                try:
-                    data, fds = receive(self.sock, _CHUNK)
-                    self.connection.receive(data, fds)
-                except BlockingIOError:
-                    return
-                except (OSError, ProtocolError):
-                    data = b""
-                if not data:
-                    self.lose()
-                elif len(data) < _CHUNK:
-                    return
+            self._read_all()
+            if not self.connection.children:
+                _KEPT.discard(self)
+
+    def _read_all(self) -> None:
+        while not self.connection.is_lost:
+            try:
+                data, fds = receive(self.sock, _CHUNK)
+                self.connection.receive(data, fds)
+            except BlockingIOError:
+                return
+            except (OSError, ProtocolError):
+                data = b""
+            if not data:
+                self.lose()
+            elif len(data) < _CHUNK:
+                return
 
     def lose(self) -> None:
         """Give the template up: whoever waits learns that nothing more will come."""
@@ -124,7 +129,7 @@ class Link:
             self.owner = None
 
     def keep(self) -> None:
-        """Stay open as long as this process lives: the template ends bound children at the end."""
+        """Stay open while there are children: to those that are bound, the end is the parent's."""
         _KEPT.add(self)
 
     def stop_reading(self) -> None:
