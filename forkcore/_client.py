@@ -239,13 +239,20 @@ class TemplateCore:
     # Running.
 
     @property
+    def nearest_link(self) -> Link | None:
+        """The control socket of the process, or of the one that it will be forked from."""
+        one: TemplateCore | None = self
+        while one is not None and one.link is None:
+            one = one.origin
+        return None if one is None else one.link
+
+    @property
     def unconfirmed_link(self) -> Link | None:
         """The control socket that must be asked before `run`, lest it run after a failure."""
-        link = self.link
-        if link is None:
-            assert self.origin is not None
-            return self.origin.unconfirmed_link
-        return link if link.connection.is_unconfirmed or link.connection.failure else None
+        link = self.nearest_link
+        if link is None or not (link.connection.is_unconfirmed or link.connection.failure):
+            return None
+        return link
 
     @property
     def _can_fuse(self) -> bool:

@@ -458,16 +458,20 @@ class Template:
         core = self._core
         core.check()
         self._confirm_before_run(timeout)
+        link = core.nearest_link
+        if link is not None and link.connection.outgoing:
+            assert isinstance(link, SyncLink)
+            if not link.flush(timeout):
+                assert timeout is not None
+                raise TimeoutExpired("sending to a template", timeout)
         options = option_fields(title=title)
         if not reseed:
             options.append((m.KEEP_RANDOM, b""))
         child = Child(core.run(target, options, bound=die_with_parent))
         for link in child._core.links:
             assert isinstance(link, SyncLink)
-            if link.connection.outgoing and not link.flush(timeout):
-                child.detach().close()
-                assert timeout is not None
-                raise TimeoutExpired("sending to a template", timeout)
+            # What does not go in time stays queued, and goes with the next call.
+            link.flush(timeout)
         return child
 
     def _confirm_before_run(self, timeout: float | None) -> None:
