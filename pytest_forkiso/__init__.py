@@ -1,0 +1,5 @@
+"""A pytest plugin that runs each marked test in a freshly forked process.
+
+Everything that users need is on the command line, in markers and in ini files; plugin authors find
+the hooks in `pytest_forkiso.hookspecs`.
+"""

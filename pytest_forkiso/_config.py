@@ -1,0 +1,180 @@
+"""Options, ini values and marker arguments, read and checked in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import pytest
+
+MARKER_HELP = (
+    "forked(*, timeout=None): run this test in a process of its own, freshly forked; "
+    "after `timeout` seconds it is ended and has failed."
+)
+_MARKER_ARGUMENTS = frozenset(("timeout",))
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What the user asked for, for the whole run.
+
+    Attributes:
+        forks_all: Every test runs in a child, marked or not.
+        preload: Modules that the template imports before its first fork.
+        timeout: Seconds for each test; None for ever.
+        jobs: Children that run tests at a time.
+        output_limit: Bytes of captured output that are kept, for each stream of each phase.
+    """
+
+    forks_all: bool
+    preload: tuple[str, ...]
+    timeout: float | None
+    jobs: int
+    output_limit: int
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add options and ini values; pytest-forked's ``--forked`` is taken over where it is there already."""
+    group = parser.getgroup("forkiso", "a process for each test (pytest-forkiso)")
+    try:
+        group.addoption(
+            "--forked",
+            action="store_true",
+            dest="forked",
+            default=False,
+            help="Run each test in a process of its own, not only those marked with @pytest.mark.forked.",
+        )
+    except ValueError:  # pytest-forked was registered before; its option has the same name and meaning
+        pass
+    group.addoption(
+        "--fork-preload",
+        action="append",
+        dest="fork_preload",
+        metavar="MOD[,MOD]",
+        help="Modules that are imported once, before the first test's process is forked. May be repeated.",
+    )
+    group.addoption(
+        "--fork-timeout",
+        dest="fork_timeout",
+        metavar="SECONDS",
+        help="End the process of a test that takes longer; the test has failed.",
+    )
+    group.addoption(
+        "--fork-jobs",
+        dest="fork_jobs",
+        metavar="N",
+        help="Run up to N forked tests at a time; 'auto' for as many as there are processors.",
+    )
+    parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
+    parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
+    parser.addini("fork_jobs", "Forked tests at a time: a number, or 'auto'.", default="1")
+    parser.addini("fork_output_limit", "Bytes kept of each captured stream of a forked test.", default=str(16 << 20))
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Read options and ini values.
+
+    Raises:
+        pytest.UsageError: A value is no number, or out of range.
+    """
+    return Settings(
+        forks_all=bool(config.getoption("forked", False)),
+        preload=_read_modules(config),
+        timeout=_read_timeout(config),
+        jobs=_read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs"),
+        output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
+    )
+
+
+def _option_or_ini(config: pytest.Config, name: str) -> Any:
+    value = config.getoption(name, None)
+    return config.getini(name) if value is None else value
+
+
+def _read_modules(config: pytest.Config) -> tuple[str, ...]:
+    values = [*config.getini("fork_preload"), *(config.getoption("fork_preload", None) or [])]
+    names = [name.strip() for value in values for name in value.split(",")]
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _read_timeout(config: pytest.Config) -> float | None:
+    value = _option_or_ini(config, "fork_timeout")
+    if value in (None, ""):
+        return None
+    return check_timeout(value, "--fork-timeout (or the ini option fork_timeout)")
+
+
+def check_timeout(value: Any, where: str) -> float:
+    """Check a number of seconds, which may be text.
+
+    Args:
+        value: From an option, an ini file or a marker.
+        where: What to call it in the error.
+
+    Raises:
+        pytest.UsageError: It is no number above 0.
+    """
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise pytest.UsageError(f"{where} must be a number of seconds above 0, not {value!r}")
+    return seconds
+
+
+def _read_jobs(value: str, where: str) -> int:
+    if value == "auto":
+        return _processors()
+    return _read_number(value, where)
+
+
+def _read_number(value: str, where: str) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise pytest.UsageError(f"{where} must be a whole number above 0, not {value!r}")
+    return number
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def is_forked(item: pytest.Item, settings: Settings) -> bool:
+    """Tell whether this test runs in a process of its own."""
+    return settings.forks_all or item.get_closest_marker("forked") is not None
+
+
+def item_timeout(item: pytest.Item, settings: Settings) -> float | None:
+    """Give the seconds that a forked test may take; None for ever. The closest marker with ``timeout=`` decides."""
+    for marker in item.iter_markers("forked"):
+        if "timeout" in marker.kwargs:
+            value = marker.kwargs["timeout"]
+            return None if value is None else check_timeout(value, f"{item.nodeid}: timeout= of the marker 'forked'")
+    return settings.timeout
+
+
+def check_marker(item: pytest.Item, settings: Settings) -> None:
+    """Check the marker's arguments.
+
+    Raises:
+        pytest.UsageError: Unknown or wrong arguments; names the test.
+    """
+    for marker in item.iter_markers("forked"):
+        if marker.args:
+            raise pytest.UsageError(f"{item.nodeid}: the marker 'forked' takes no positional arguments: {marker.args!r}")
+        unknown = sorted(set(marker.kwargs) - _MARKER_ARGUMENTS)
+        if unknown:
+            known = ", ".join(sorted(_MARKER_ARGUMENTS))
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker 'forked' has no argument {unknown[0]!r}; it takes: {known}"
+            )
+    item_timeout(item, settings)

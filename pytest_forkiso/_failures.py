@@ -1,0 +1,101 @@
+"""Reports of tests that cannot report themselves: their process crashed, was ended, or vanished."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import pytest
+
+from pytest_forkiso import _private
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import forkcore
+
+Phase = Literal["setup", "call", "teardown"]
+
+
+class Evidence(NamedTuple):
+    """What is known of a child that did not report to its end.
+
+    Attributes:
+        phase: That it was in.
+        summary: What happened, in a line, for the short summary.
+        details: Further lines, the traceback above all.
+        stdout: Captured in that phase.
+        stderr: As stdout.
+        duration: Seconds since the phase began.
+        last: The report of the phase before.
+    """
+
+    phase: Phase
+    summary: str
+    details: str
+    stdout: str
+    stderr: str
+    duration: float
+    last: pytest.TestReport | None
+
+
+def next_phase(last: pytest.TestReport | None) -> Phase:
+    """Tell which phase a test is in, by the last phase that it has reported."""
+    if last is None:
+        return "setup"
+    if last.when == "setup" and last.passed:
+        return "call"
+    return "teardown"
+
+
+def describe_end(status: forkcore.ExitStatus | None) -> str:
+    """Say in words how a process ended that had more to say."""
+    if status is None:
+        return "the test's process vanished; its exit status is not known"
+    if status.signal is not None:
+        return f"the test's process was ended by {signal_name(status.signal)}"
+    return f"the test's process exited with status {status.code} before it had reported"
+
+
+def signal_name(number: int) -> str:
+    """Give the name and the meaning of a signal: 'SIGSEGV (signal 11: Segmentation fault)'."""
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = "a signal without a name"
+    return f"{name} (signal {number}: {signal.strsignal(number) or 'unknown'})"
+
+
+def make_report(item: pytest.Item, evidence: Evidence) -> pytest.TestReport:
+    """Make the report of the phase in which a test's process ended; ``xfail`` marks apply as for any failure."""
+    path, line, _ = item.location
+    line = (line or 0) + 1
+    text = "\n".join(part for part in (f"{path}:{line}: {evidence.summary}", evidence.details.rstrip()) if part)
+    last = evidence.last
+    report = pytest.TestReport(
+        nodeid=item.nodeid,
+        location=item.location,
+        keywords={name: 1 for name in item.keywords},
+        outcome="failed",
+        longrepr=_private.native_failure(text + "\n", path, line, evidence.summary),
+        when=evidence.phase,
+        sections=_sections(evidence),
+        duration=evidence.duration,
+        start=time.time() - evidence.duration,
+        stop=time.time(),
+        user_properties=list(last.user_properties) if last is not None else [],
+    )
+    expected, reason = _private.expected_failure(item)
+    if expected:
+        report.outcome = "skipped"
+        report.wasxfail = reason
+    return report
+
+
+def _sections(evidence: Evidence) -> Sequence[tuple[str, str]]:
+    sections = list(evidence.last.sections) if evidence.last is not None else []
+    for name, text in (("stdout", evidence.stdout), ("stderr", evidence.stderr)):
+        if text:
+            sections.append((f"Captured {name} {evidence.phase}", text))
+    return sections

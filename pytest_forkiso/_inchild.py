@@ -1,0 +1,157 @@
+"""What runs in the template and in its children: one test each, through pytest's own hooks."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from pytest_forkiso import _coverage, _private
+from pytest_forkiso._stream import (
+    ChannelEnd,
+    ReportMute,
+    ReportStream,
+    describe_error,
+    flush_streams,
+    plain_text,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from pytest_forkiso._slots import Slot
+
+_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+
+DUMP_SIGNAL = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
+"""Makes a child write the traceback of all its threads; one that tests hardly use."""
+
+
+class InChild:
+    """The plugin's part in the template (`prepare`) and in each child (`run`).
+
+    Made in pytest's own process, before the template is forked from it; forks get it with the rest of the memory.
+    """
+
+    def __init__(self, session: pytest.Session, slots: Sequence[Slot], output_limit: int) -> None:
+        self._session = session
+        self._config = session.config
+        self._slots = slots
+        self._stream = ReportStream(self._config, output_limit)
+        self._faults = -1
+        self._adopt_orphans: Callable[[], None] = _do_nothing
+        self._in_own_group = not (_shows_output(self._config) and _has_terminal())
+
+    def prepare(self) -> None:
+        """Make the template ready for its first fork."""
+        self._adopt_orphans = _orphan_adoption()
+        self._adopt_orphans()
+        self._config.pluginmanager.register(self._stream, "forkiso-stream")
+        self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
+        self._arm_faulthandler()
+        self._config.hook.pytest_forkiso_template_ready(config=self._config)
+        gc.collect()
+        gc.freeze()
+
+    def _arm_faulthandler(self) -> None:
+        """Let a crash write its traceback to a descriptor that each child points at its own file."""
+        if self._config.pluginmanager.is_blocked("faulthandler"):
+            return
+        import faulthandler
+
+        self._faults = os.dup(self._slots[0].faults)
+        faulthandler.enable(file=self._faults)
+        faulthandler.register(DUMP_SIGNAL, file=self._faults)
+
+    def run(self, channel: socket.socket) -> NoReturn:
+        """Wait for the order to run a test, run it, and end the process.
+
+        Args:
+            channel: To pytest's own process; consumed.
+        """
+        if self._in_own_group:
+            os.setpgid(0, 0)
+        self._adopt_orphans()
+        end = ChannelEnd(channel.detach())
+        _, index, slot_number = end.receive()
+        started = time.monotonic()
+        try:
+            self._attach(end, self._slots[slot_number])
+            item = self._session.items[index]
+            end.send((*self._run_item(item), started))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
+            end.send(("error", describe_error(error)))
+        flush_streams()
+        end.leave()
+
+    def _attach(self, end: ChannelEnd, slot: Slot) -> None:
+        _private.redirect_capture(self._config, slot.stdout, slot.stderr)
+        if self._faults >= 0:
+            os.dup2(slot.faults, self._faults, inheritable=False)
+        self._stream.attach(end, (slot.stdout, slot.stderr))
+
+    def _run_item(self, item: pytest.Item) -> tuple[Any, ...]:
+        """Run the whole protocol; give the last word but for its time."""
+        session = self._session
+        try:
+            item.config.hook.pytest_forkiso_child_started(item=item)
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+        except (KeyboardInterrupt, pytest.exit.Exception) as error:
+            _private.tear_down_all(session)
+            self._before_the_end()
+            return _describe_interrupt(error)
+        self._before_the_end()
+        return "end", _plain_flag(session.shouldstop), _plain_flag(session.shouldfail)
+
+    def _before_the_end(self) -> None:
+        self._stream.channel.end_if_copied()
+        _coverage.save()
+
+
+def _plain_flag(value: object) -> bool | str:
+    return value if isinstance(value, bool) else plain_text(value)
+
+
+def _describe_interrupt(error: BaseException) -> tuple[Any, ...]:
+    if isinstance(error, pytest.exit.Exception):
+        code = error.returncode
+        return "exit", plain_text(error.msg), None if code is None else int(code)
+    return "keyboard", describe_error(error), None
+
+
+def _shows_output(config: pytest.Config) -> bool:
+    return config.getoption("capture", "no") == "no"
+
+
+def _has_terminal() -> bool:
+    try:
+        return os.isatty(0)
+    except OSError:
+        return False
+
+
+def _orphan_adoption() -> Callable[[], None]:
+    """Give a function that makes the process the parent of what its descendants leave behind (prctl(2); Linux).
+
+    In a child, so that it finds what its test has left; in the template, for children that crash before they can look.
+    """
+    if sys.platform != "linux":
+        return _do_nothing
+    import ctypes
+
+    prctl = ctypes.CDLL(None).prctl
+
+    def adopt() -> None:
+        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    return adopt
+
+
+def _do_nothing() -> None:
+    pass

@@ -1,0 +1,158 @@
+"""Processes that a test leaves behind: found, named and ended. Linux; elsewhere its process group alone is ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+GRACE = 0.3
+"""Seconds between SIGTERM and SIGKILL."""
+
+# Helpers of the standard library and of joblib that end by themselves, with the process that they serve.
+_HELPERS = (b"resource_tracker", b"multiprocessing.forkserver", b"multiprocessing/forkserver")
+
+
+class Leftover(NamedTuple):
+    """A process that outlives its test."""
+
+    pid: int
+    command: str
+
+
+def describe(leftovers: Iterable[Leftover]) -> str:
+    """Give a line for each, for a report."""
+    return "\n".join(f"ended process {left.pid}: {left.command}" for left in leftovers)
+
+
+def end_children(waitid: Callable[..., object] = os.waitid) -> list[Leftover]:
+    """End the processes below this one, and name them.
+
+    Args:
+        waitid: ``os.waitid``, as it was before a test could replace it.
+    """
+    try:
+        waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return []  # the usual case costs one system call
+    found = _worth_ending(descendants(os.getpid()))
+    _end(found)
+    return found
+
+
+def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
+    """End what a test left behind and what was then handed to the template, and name it.
+
+    Args:
+        parent: Process id of the template, which adopts orphans.
+        known: Process ids of its own children.
+    """
+    own = set(known)
+    orphans = [pid for pid in children(parent) if pid not in own]
+    if not orphans:
+        return []
+    found = _worth_ending(orphans + [below for pid in orphans for below in descendants(pid)])
+    _end(found)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Give the process ids of a process's children."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as file:  # noqa: PTH123 - read for each test
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def descendants(pid: int) -> list[int]:
+    """Give the process ids of all processes below one, parents first."""
+    found: list[int] = []
+    waiting = _children_of_threads(pid)
+    while waiting:
+        child = waiting.pop()
+        found.append(child)
+        waiting += _children_of_threads(child)
+    return found
+
+
+def _children_of_threads(pid: int) -> list[int]:
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            with open(f"/proc/{pid}/task/{thread}/children", "rb") as file:  # noqa: PTH123
+                found += [int(child) for child in file.read().split()]
+        except OSError:
+            continue
+    return found
+
+
+def _worth_ending(pids: Iterable[int]) -> list[Leftover]:
+    return [Leftover(pid, command) for pid in pids if (command := _command(pid)) is not None]
+
+
+def _command(pid: int) -> str | None:
+    """Give the command line; None for a process that has ended, or that ends by itself."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+            state = file.read().rpartition(b")")[2].split()[0]
+        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+            command = file.read()
+    except (OSError, IndexError):
+        return None
+    if state in (b"Z", b"X") or any(helper in command for helper in _HELPERS):
+        return None
+    return command.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip()[:200] or "(no command line)"
+
+
+def _end(leftovers: list[Leftover]) -> None:
+    """SIGTERM, a short grace, SIGKILL. A pidfd is held on each, so that no other process can be hit."""
+    held = []
+    for left in leftovers:
+        try:
+            held.append(os.pidfd_open(left.pid))
+        except OSError:
+            continue  # gone by itself
+    try:
+        _signal_all(held, signal.SIGTERM)
+        _signal_all(held, signal.SIGCONT)
+        deadline = time.monotonic() + GRACE
+        if not _all_ended(held, deadline):
+            _signal_all(held, signal.SIGKILL)
+            _all_ended(held, deadline + GRACE)
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def _signal_all(held: list[int], number: int) -> None:
+    for fd in held:
+        try:
+            signal.pidfd_send_signal(fd, number)
+        except OSError:
+            continue  # ended meanwhile
+
+
+def _all_ended(held: list[int], deadline: float) -> bool:
+    import select
+
+    poll = select.poll()
+    for fd in held:
+        poll.register(fd, select.POLLIN)
+    waiting = len(held)
+    while waiting:
+        ended = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not ended:
+            return False
+        for fd, _ in ended:
+            poll.unregister(fd)
+        waiting -= len(ended)
+    return True

@@ -1,0 +1,146 @@
+"""All names of pytest that are not public, each with the reason why there is no other way.
+
+Tested against the pytest versions of tox.ini. Nothing else in this package imports ``_pytest``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
+from _pytest.capture import CaptureIO, FDCapture, SysCapture
+from _pytest.skipping import evaluate_xfail_marks
+
+if TYPE_CHECKING:
+    import pytest
+
+
+# ------------------------------------------------------------------------------------------------------------ capturing
+
+
+class MirroredIO(CaptureIO):
+    """Memory of ``--capture=sys`` that also goes to a file, where it outlives a crash."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def write(self, text: str) -> int:
+        written = super().write(text)
+        try:
+            os.write(self._fd, text.encode("utf-8", "replace"))
+        except OSError:
+            pass  # the copy is for a crash report only; pytest has the text
+        return written
+
+
+def redirect_capture(config: pytest.Config, stdout: int, stderr: int) -> None:
+    """Let what pytest captures in this process go to these files, which its parent can read after a crash.
+
+    pytest has no public way to say where captured output goes. Capturing must be suspended, as it is between tests.
+
+    Args:
+        config: Of the session.
+        stdout: Descriptor of a regular file, borrowed.
+        stderr: As stdout.
+    """
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    if capturing is None:
+        return
+    for capture, fd in ((capturing.out, stdout), (capturing.err, stderr)):
+        if isinstance(capture, FDCapture):
+            os.dup2(fd, capture.tmpfile.fileno(), inheritable=False)
+        elif type(capture) is SysCapture and type(capture.tmpfile) is CaptureIO:
+            capture.tmpfile = MirroredIO(fd)
+
+
+# --------------------------------------------------------------------------------------------------------- fixture state
+
+
+def tear_down_to(session: pytest.Session, nextitem: pytest.Item | None) -> None:
+    """Tear down the fixtures of this process that ``nextitem`` does not need.
+
+    Needed where another plugin's loop (pytest-xdist's) runs the tests: the test before a forked one was told that the
+    forked one is next. The public hook, pytest_runtest_teardown, would be called for a test that does not run here.
+    """
+    session._setupstate.teardown_exact(nextitem)
+
+
+def tear_down_all(session: pytest.Session) -> None:
+    """Tear down what is set up in this process, as pytest does at the end of an interrupted session."""
+    session._setupstate.teardown_exact(None)
+
+
+def base_temp(config: pytest.Config) -> str | None:
+    """Make the base directory of ``tmp_path`` if it is not there, and give its path; None without that plugin.
+
+    The factory is public as a fixture only, and pytest's own process runs none for a forked test.
+    """
+    factory: Any = getattr(config, "_tmp_path_factory", None)
+    return None if factory is None else str(factory.getbasetemp())
+
+
+def set_base_temp(config: pytest.Config, path: str) -> None:
+    """Let ``tmp_path`` of this process lie under the directory that pytest's own process has made."""
+    factory: Any = getattr(config, "_tmp_path_factory", None)
+    if factory is not None:
+        factory._basetemp = Path(path)
+
+
+# -------------------------------------------------------------------------------------------------------------- reports
+
+
+def native_failure(text: str, path: str, line: int, message: str) -> ExceptionChainRepr:
+    """Make the representation of a failure from a text.
+
+    Report classes are public, what they show is not; a plain string would lack the message in the short summary.
+
+    Args:
+        text: What is shown, whole.
+        path: File of the test.
+        line: Its line, from 1.
+        message: For the short summary.
+    """
+    entry = ReprTraceback([ReprEntryNative([text])], None, "native")
+    return ExceptionChainRepr([(entry, ReprFileLocation(path, line, message), None)])
+
+
+def expected_failure(item: pytest.Item) -> tuple[bool, str]:
+    """Tell whether ``xfail`` marks expect any failure of this test, and give the reason.
+
+    A test that crashes cannot tell any more. Marks that name exceptions (``raises=``) do not expect a crash.
+    """
+    if item.config.option.runxfail:
+        return False, ""
+    mark = evaluate_xfail_marks(item)
+    if mark is None or mark.raises is not None:
+        return False, ""
+    return True, mark.reason
+
+
+# ------------------------------------------------------------------------------------------------------------ junit XML
+
+
+def junit_log(config: pytest.Config) -> Any | None:
+    """Give the object that collects the junit XML, or None: its plugin has no name."""
+    if not config.getoption("xmlpath", None):
+        return None
+    from _pytest.junitxml import xml_key
+
+    return config.stash.get(xml_key, None)
+
+
+def junit_state(log: Any, nodeid: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """Give what tests have recorded so far: properties of the suite, attributes of this test."""
+    reporter = log.node_reporters.get((nodeid, None))
+    return list(log.global_properties), dict(reporter.attrs) if reporter is not None else {}
+
+
+def junit_add(log: Any, nodeid: str, properties: list[tuple[str, str]], attributes: dict[str, str]) -> None:
+    """Record what a test recorded in its own process."""
+    log.global_properties.extend(properties)
+    if attributes:
+        log.node_reporter(nodeid).attrs.update(attributes)

@@ -1,0 +1,93 @@
+"""Brings what a child has sent to pytest's hooks, here, in pytest's own process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_forkiso import _private
+from pytest_forkiso._reports import unpack_report, unpack_warning
+
+if TYPE_CHECKING:
+    from pytest_forkiso._events import Event
+    from pytest_forkiso._run import ForkedRun
+    from pytest_forkiso._summary import Statistics
+
+
+class ChildError(Exception):
+    """A plugin or pytest itself failed in a child, outside of what is a test's own failure.
+
+    Shown as an internal error, as it is where tests run in pytest's own process. Cause and remedy: see the traceback.
+    """
+
+
+class Replay:
+    """Replays the events of children, in the order in which they are given."""
+
+    def __init__(self, session: pytest.Session, statistics: Statistics) -> None:
+        self._session = session
+        self._config = session.config
+        self._junit = _private.junit_log(session.config)
+        self._statistics = statistics
+
+    def start(self, item: pytest.Item) -> None:
+        """Say that a test begins."""
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+
+    def finish(self, item: pytest.Item) -> None:
+        """Say that a test has ended."""
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def report(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Report a phase."""
+        item.ihook.pytest_runtest_logreport(report=report)
+
+    def event(self, run: ForkedRun, event: Event) -> None:
+        """Replay one event of a running test."""
+        kind, *values = event
+        item = run.item
+        if item is None:
+            return
+        if kind == "report":
+            ends_phase = values[0].get("$report_type") == "TestReport"  # and is no report of a subtest
+            report = unpack_report(self._config, values[0])
+            self.report(item, report)
+            if ends_phase:
+                run.note_report(report)
+        elif kind == "warning":
+            self._warning(values[0])
+        elif kind == "junit":
+            if self._junit is not None:
+                _private.junit_add(self._junit, *values)
+        elif kind == "leftovers":
+            self._statistics.leftovers += values[0]
+
+    def _warning(self, data: dict[str, Any]) -> None:
+        self._config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": unpack_warning(data),
+                "when": data["when"],
+                "nodeid": data["nodeid"],
+                "location": data["location"],
+            }
+        )
+
+    def last_word(self, event: Event) -> None:
+        """Act on how a test ended the conversation.
+
+        Raises:
+            KeyboardInterrupt: The test was interrupted.
+            pytest.exit.Exception: It called `pytest.exit`.
+            ChildError: Something outside of the test failed.
+        """
+        kind, *values = event
+        if kind == "keyboard":
+            raise KeyboardInterrupt
+        if kind == "exit":
+            raise pytest.exit.Exception(values[0], values[1])
+        if kind == "error":
+            raise ChildError(f"a plugin failed in the process of a forked test:\n{values[0]}")
+        stop, fail = values[0], values[1]
+        self._session.shouldstop = stop or self._session.shouldstop
+        self._session.shouldfail = fail or self._session.shouldfail

@@ -1,0 +1,122 @@
+"""Reports and warnings as plain data, and back."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_forkiso._events import Plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Sections = list[tuple[str, str]]
+
+
+def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: int) -> dict[str, Any]:
+    """Make plain data of a report, through pytest's own hook.
+
+    Args:
+        config: Of the session.
+        report: Of one phase of a test; its sections are shortened in place.
+        output_limit: Characters of each section.
+    """
+    report.sections = shorten_sections(report.sections, output_limit)
+    data = config.hook.pytest_report_to_serializable(config=config, report=report)
+    plain = Plain()
+    packed: dict[str, Any] = {key: plain.of(value, key) for key, value in data.items()}
+    if plain.replaced:
+        text = "These values have no plain form, and stand in the report as text:\n" + "\n".join(plain.replaced)
+        packed["sections"] = [*packed["sections"], ("Replaced values", text)]
+    return packed
+
+
+def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:
+    """Make a report again, through pytest's own hook."""
+    report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=data)
+    return report
+
+
+def shorten_sections(sections: Iterable[tuple[str, str]], limit: int) -> Sections:
+    """Leave out the middle of texts that are too long."""
+    return [(name, shorten(text, limit)) for name, text in sections]
+
+
+def shorten(text: str, limit: int) -> str:
+    """Leave out the middle of a text of more than ``limit`` characters, and say so there."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    left_out = len(text) - 2 * half
+    return f"{text[:half]}\n[... {left_out} characters left out, see the ini option fork_output_limit ...]\n{text[-half:]}"
+
+
+def pack_warning(message: warnings.WarningMessage, when: str, nodeid: str, location: Any) -> dict[str, Any]:
+    """Make plain data of a recorded warning."""
+    category = message.category
+    plain = Plain()
+    text = str(message.message)
+    arguments = plain.of(getattr(message.message, "args", (text,)), "args")
+    return {
+        "module": category.__module__,
+        "name": category.__qualname__,
+        "bases": [f"{base.__module__}:{base.__qualname__}" for base in category.__mro__],
+        "text": text,
+        "arguments": (text,) if plain.replaced else arguments,
+        "filename": message.filename,
+        "lineno": message.lineno,
+        "line": message.line,
+        "when": when,
+        "nodeid": nodeid,
+        "location": plain.of(location, "location"),
+    }
+
+
+def unpack_warning(data: dict[str, Any]) -> warnings.WarningMessage:
+    """Make a recorded warning again."""
+    category = _find_category(data)
+    return warnings.WarningMessage(
+        message=_make_warning(category, data["arguments"], data["text"]),
+        category=category,
+        filename=data["filename"],
+        lineno=data["lineno"],
+        line=data["line"],
+    )
+
+
+def _find_category(data: dict[str, Any]) -> type[Warning]:
+    """Find the class among the modules that are loaded here; nothing is imported for it."""
+    found: Any = sys.modules.get(data["module"])
+    for part in data["name"].split("."):
+        found = getattr(found, part, None)
+    if isinstance(found, type) and issubclass(found, Warning):
+        return found
+    bases: list[Any] = []
+    for path in data["bases"][1:]:
+        module_name, _, name = path.partition(":")
+        base = getattr(sys.modules.get(module_name), name, None)
+        if isinstance(base, type) and issubclass(base, Warning):
+            bases = [base]
+            break
+    name = data["name"].rpartition(".")[2]
+    return type(name, tuple(bases or [Warning]), {"__module__": data["module"]})
+
+
+def _make_warning(category: type[Warning], arguments: tuple[Any, ...], text: str) -> Warning:
+    try:
+        message = category(*arguments)
+        if str(message) == text:
+            return message
+    except Exception:  # noqa: BLE001, S110 - a constructor of the user's own; the text is used instead
+        pass
+    message = Warning.__new__(category)
+    message.args = (text,)
+    return message
+
+
+def longrepr_text(report: pytest.TestReport) -> str:
+    """Give a report's failure as text, whatever its form."""
+    return report.longreprtext

@@ -1,0 +1,227 @@
+"""One child, seen from pytest's own process: from its fork to its exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import forkcore
+
+from pytest_forkiso import _failures
+from pytest_forkiso._events import Event, EventDecoder, EventError, encode
+from pytest_forkiso._inchild import DUMP_SIGNAL
+from pytest_forkiso._slots import read_text
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_forkiso._slots import Slot
+
+LAST_WORDS = frozenset(("end", "exit", "keyboard", "error"))
+EXIT_GRACE = 5.0
+"""Seconds that a child has to end after its last word."""
+DUMP_GRACE = 0.5
+"""Seconds that a child has to write tracebacks."""
+TERM_GRACE = 1.0
+"""Seconds between SIGTERM and SIGKILL."""
+
+
+class ForkedRun:
+    """A child that waits for its test, runs it, or is about to end.
+
+    Attributes:
+        item: The test; None while the child waits for one.
+        events: Received and not yet taken by the scheduler.
+        last_word: The event that ends the conversation; None until it has come.
+        timed_out: The deadline has passed.
+        last_report: Of the phase reported last.
+    """
+
+    def __init__(self, child: forkcore.Child, slot: Slot) -> None:
+        self.child = child
+        self.slot = slot
+        self.item: pytest.Item | None = None
+        self.events: list[Event] = []
+        self.last_word: Event | None = None
+        self.timed_out = False
+        self.last_report: pytest.TestReport | None = None
+        self.is_closed = False
+        self.garbage: str | None = None
+        self._decoder = EventDecoder()
+        self._timeout: float | None = None
+        self._deadline: float | None = None
+        self._remaining: float | None = None
+        self._escalation = iter(())
+        self._phase_began = 0.0
+        self.ordered = 0.0
+        child.channel.setblocking(False)
+
+    # ------------------------------------------------------------------------------------------------------ conversation
+
+    def order(self, item: pytest.Item, index: int, timeout: float | None) -> None:
+        """Tell the child which test to run.
+
+        Args:
+            item: The test.
+            index: Its place among the session's items when the template was forked.
+            timeout: Seconds.
+        """
+        self.item = item
+        self._timeout = timeout
+        self.ordered = self._phase_began = time.monotonic()
+        if timeout is not None:
+            self._deadline = self.ordered + timeout
+        self.answer(("run", index, self.slot.number))
+
+    def answer(self, event: Event) -> None:
+        """Send an event to the child. It is small: it fits into the socket's buffer, or nobody listens any more."""
+        try:
+            self.child.channel.send(encode(event))
+        except OSError:
+            self.is_closed = True
+
+    def receive(self) -> None:
+        """Take what the child has sent by now; never waits."""
+        while not self.is_closed:
+            try:
+                data = self.child.channel.recv(1 << 18)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self.is_closed = True
+                return
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        try:
+            events = self._decoder.feed(data)
+        except EventError as error:
+            self.garbage = str(error)
+            self.is_closed = True
+            self.kill()
+            return
+        for event in events:
+            if event[0] in LAST_WORDS:
+                self.last_word = event
+                self._deadline = time.monotonic() + EXIT_GRACE
+            elif event[0] == "debugger":
+                self._pause(paused=event[1])
+            else:
+                self.events.append(event)
+
+    def _pause(self, *, paused: bool) -> None:
+        """Let the deadline stand still while a debugger runs."""
+        now = time.monotonic()
+        if paused and self._deadline is not None:
+            self._remaining = self._deadline - now
+            self._deadline = None
+        elif not paused and self._remaining is not None:
+            self._deadline = now + self._remaining
+            self._remaining = None
+
+    def note_report(self, report: pytest.TestReport) -> None:
+        """Remember the report of a phase: the next one has begun."""
+        self.last_report = report
+        self._phase_began = time.monotonic()
+
+    # ----------------------------------------------------------------------------------------------------------- its end
+
+    @property
+    def status(self) -> forkcore.ExitStatus | None:
+        """The exit status, once it is known."""
+        return self.child.poll()
+
+    def has_ended(self) -> bool:
+        """Tell whether the process is gone; never waits.
+
+        Raises:
+            forkcore.ForkcoreError: The child could not be forked, or the template is gone.
+        """
+        return self.child.poll() is not None
+
+    def seconds_left(self) -> float | None:
+        """Give the seconds until `overdue` has to be called; None for never."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def overdue(self) -> None:
+        """Take the next step against a child that has passed its deadline: tracebacks, SIGTERM, SIGKILL."""
+        if self.seconds_left() != 0.0:
+            return
+        if not self.timed_out:
+            self.timed_out = True
+            self._escalation = iter(
+                ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)),
+            )
+        number, grace = next(self._escalation, (signal.SIGKILL, None))
+        self._deadline = None if grace is None else time.monotonic() + grace
+        if number == DUMP_SIGNAL:
+            self.child.send_signal(signal.SIGCONT)  # a stopped process writes no traceback
+            self.child.send_signal(number)
+        else:
+            self.signal_group(number)
+
+    def interrupt(self, grace: float) -> None:
+        """Let the test see what Ctrl-C does, and end it when it does not end by itself within ``grace`` seconds."""
+        self._deadline = time.monotonic() + grace
+        self._escalation = iter(((signal.SIGKILL, None),))
+        self.timed_out = True
+        self.child.send_signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the child and its process group at once."""
+        self._deadline = None
+        self.signal_group(signal.SIGKILL)
+
+    def signal_group(self, number: int) -> None:
+        """Send a signal to the child and to the processes of its group, while it is not reaped."""
+        if self.has_ended():
+            return
+        pid = self.child.pid
+        try:
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, number)
+        except OSError:
+            pass  # it has just ended, or leads no group
+        self.child.send_signal(number)
+
+    def evidence(self, output_limit: int) -> _failures.Evidence:
+        """Collect what is known of a child that ended without its last word, or too late."""
+        return _failures.Evidence(
+            phase=_failures.next_phase(self.last_report),
+            summary=self._summary(),
+            details=self._details(output_limit),
+            stdout=read_text(self.slot.stdout, output_limit),
+            stderr=read_text(self.slot.stderr, output_limit),
+            duration=time.monotonic() - self._phase_began,
+            last=self.last_report,
+        )
+
+    def _summary(self) -> str:
+        phase = _failures.next_phase(self.last_report)
+        if self.timed_out:
+            return f"Timeout: {phase} was ended, since the test took longer than {self._timeout:g} s"
+        if self.garbage is not None:
+            return f"Crash in {phase}: the test's process was ended: {self.garbage}"
+        return f"Crash in {phase}: {_failures.describe_end(self.status)}"
+
+    def _details(self, limit: int) -> str:
+        trace = read_text(self.slot.faults, limit)
+        if trace:
+            return trace
+        if self.timed_out:
+            return "No traceback: the process blocks signals, was stopped, or hung outside Python."
+        return ""
+
+    def close(self) -> None:
+        """Close the channel: a child that waits for a test ends."""
+        self.child.channel.close()
+        self.child.detach()
+
+
+def describe_garbage(value: Any) -> str:
+    """Name a value that is no event."""
+    return repr(value)[:200]

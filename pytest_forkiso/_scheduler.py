@@ -1,0 +1,226 @@
+"""Runs forked tests, up to N at a time, and reports them in the order in which they were collected."""
+
+from __future__ import annotations
+
+import selectors
+from collections import deque
+from typing import TYPE_CHECKING
+
+import forkcore
+
+from pytest_forkiso import _failures, _leftovers, _private
+from pytest_forkiso._config import item_timeout
+from pytest_forkiso._replay import Replay
+from pytest_forkiso._template import AHEAD, ChildSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+    from pytest_forkiso._config import Settings
+    from pytest_forkiso._run import ForkedRun
+    from pytest_forkiso._summary import Statistics
+
+INTERRUPT_GRACE = 2.0
+"""Seconds that tests have to tear down after Ctrl-C."""
+
+
+class Scheduler:
+    """Hands tests to children, and what they say to pytest."""
+
+    def __init__(
+        self, session: pytest.Session, settings: Settings, source: ChildSource, statistics: Statistics
+    ) -> None:
+        self._session = session
+        self._settings = settings
+        self._source = source
+        self._statistics = statistics
+        self._replay = Replay(session, statistics)
+        self._index = {id(item): index for index, item in enumerate(session.items)}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(source.template.fileno(), selectors.EVENT_READ)
+        self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
+        self._ending: list[ForkedRun] = []  # reported to the end, and not yet reaped
+
+    # -------------------------------------------------------------------------------------------------------- the outside
+
+    def run(self, items: Iterable[pytest.Item]) -> None:
+        """Run tests and report them, in order.
+
+        Raises:
+            pytest.Session.Failed: pytest wants no more tests, for ``-x`` and the like.
+            pytest.Session.Interrupted: As Failed.
+            KeyboardInterrupt: Here, or in a test; all children have ended.
+            forkcore.TemplateDied: The template is gone.
+        """
+        waiting = deque(items)
+        try:
+            while waiting or self._queue:
+                while waiting and len(self._queue) < self._settings.jobs and self._source.has_free_slot():
+                    self._start(waiting.popleft())
+                self._source.fork_ahead(min(AHEAD, len(waiting)) if waiting else 0)
+                self._step()
+        except KeyboardInterrupt:
+            self._interrupt()
+            raise
+        except BaseException:
+            self._abandon()
+            raise
+
+    def finish(self) -> None:
+        """Wait until all children that have had their last word are gone."""
+        while self._ending:
+            self._wait()
+            self._reap()
+
+    def close(self) -> None:
+        """End whatever is still there."""
+        self._abandon()
+        self._selector.close()
+
+    # ------------------------------------------------------------------------------------------------------------ a test
+
+    def _start(self, item: pytest.Item) -> None:
+        run = self._source.take()
+        run.order(item, self._index[id(item)], item_timeout(item, self._settings))
+        self._selector.register(run.child.channel, selectors.EVENT_READ, run)
+        self._queue.append(run)
+        self._statistics.children += 1
+        if len(self._queue) == 1:
+            self._replay.start(item)
+
+    def _step(self) -> None:
+        """Wait for something to happen, and act on it."""
+        self._wait()
+        self._reap()
+        while self._queue and self._report_first():
+            pass
+
+    def _wait(self) -> None:
+        deadlines = [left for run in (*self._queue, *self._ending) if (left := run.seconds_left()) is not None]
+        if self._queue and (self._queue[0].last_word or self._queue[0].events):
+            deadlines.append(0.0)
+        for key, _ in self._selector.select(min(deadlines, default=None)):
+            if key.data is None:
+                self._source.template.process_events()
+            else:
+                self._hear(key.data)
+        for run in (*self._queue, *self._ending):
+            if run.seconds_left() == 0.0:
+                run.overdue()
+
+    def _hear(self, run: ForkedRun) -> None:
+        run.receive()
+        for event in [event for event in run.events if event[0] == "base_temp"]:
+            run.events.remove(event)
+            run.answer(("base_temp", _private.base_temp(self._session.config)))
+        if run.is_closed:
+            self._unregister(run)
+
+    def _unregister(self, run: ForkedRun) -> None:
+        if run.child.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(run.child.channel)
+
+    # --------------------------------------------------------------------------------------------------------- reporting
+
+    def _report_first(self) -> bool:
+        """Report what is there of the test whose turn it is; tell whether it is through."""
+        run = self._queue[0]
+        item = run.item
+        assert item is not None
+        while run.events:
+            self._replay.event(run, run.events.pop(0))
+        if run.last_word is None and not run.has_ended():
+            return False
+        if run.last_word is None or run.timed_out:
+            if not run.has_ended():
+                return False
+            run.receive()  # what it sent just before its end
+            if run.events:
+                return True
+            if run.last_word is None or run.timed_out:
+                self._report_death(run, item)
+        self._queue.popleft()
+        self._replay.finish(item)
+        self._ending.append(run)
+        self._go_on(run)
+        if self._queue and self._queue[0].item is not None:
+            self._replay.start(self._queue[0].item)
+        return True
+
+    def _report_death(self, run: ForkedRun, item: pytest.Item) -> None:
+        left = self._end_orphans(run)
+        report = _failures.make_report(item, run.evidence(self._settings.output_limit))
+        if left:
+            report.sections.append(("Leftover processes", _leftovers.describe(left)))
+        if run.timed_out:
+            self._statistics.timeouts += 1
+        else:
+            self._statistics.crashes += 1
+        self._replay.report(item, report)
+
+    def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
+        others = {other.child.pid for other in (*self._queue, *self._ending) if other is not run}
+        left = _leftovers.end_orphans(self._source.template.pid, others | self._source.idle_pids())
+        self._statistics.leftovers += len(left)
+        return left
+
+    def _go_on(self, run: ForkedRun) -> None:
+        """Act on the last word, and on what pytest wants now."""
+        if run.last_word is not None and not run.timed_out:
+            self._statistics.fork_seconds.append(max(0.0, run.last_word[-1] - run.ordered))
+            self._replay.last_word(run.last_word)
+        if self._session.shouldfail:
+            raise self._session.Failed(self._session.shouldfail)
+        if self._session.shouldstop:
+            raise self._session.Interrupted(self._session.shouldstop)
+
+    # ------------------------------------------------------------------------------------------------------------ the end
+
+    def _reap(self) -> None:
+        for run in [run for run in self._ending if run.has_ended()]:
+            self._ending.remove(run)
+            self._unregister(run)
+            status = run.status
+            assert status is not None
+            assert run.item is not None
+            if run.last_word is not None and not run.timed_out and status.returncode != 0:
+                self._report_death(run, run.item)
+            self._session.config.hook.pytest_forkiso_child_ended(
+                config=self._session.config, nodeid=run.item.nodeid, status=status
+            )
+            self._source.give_back(run)
+
+    def _interrupt(self) -> None:
+        """Ctrl-C: let the running tests tear down, for a moment; then end them."""
+        try:
+            for run in self._queue:
+                run.interrupt(INTERRUPT_GRACE)
+            self._ending += self._queue
+            self._queue.clear()
+            while self._ending:
+                self._wait()
+                self._ending = [run for run in self._ending if not self._let_go(run)]
+        except (KeyboardInterrupt, forkcore.ForkcoreError):
+            self._abandon()
+
+    def _let_go(self, run: ForkedRun) -> bool:
+        if not run.has_ended():
+            return False
+        self._unregister(run)
+        self._source.give_back(run)
+        return True
+
+    def _abandon(self) -> None:
+        """End all children at once; nothing more is reported."""
+        for run in (*self._queue, *self._ending):
+            self._unregister(run)
+            try:
+                run.kill()
+                run.child.wait()
+            except forkcore.ForkcoreError:
+                pass  # it never was, or its template is gone
+            self._source.give_back(run)
+        self._queue.clear()
+        self._ending.clear()

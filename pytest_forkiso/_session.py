@@ -1,0 +1,138 @@
+"""One pytest session: which tests are forked, and the loop that runs them among the others."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_forkiso import _private
+from pytest_forkiso._config import Settings, check_marker, is_forked
+from pytest_forkiso._scheduler import Scheduler
+from pytest_forkiso._summary import Statistics, resident_bytes
+from pytest_forkiso._template import ChildSource, can_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+
+class ForkedSession:
+    """Chooses the tests that are forked, and registers the plugin that runs them.
+
+    Attributes:
+        statistics: Of the children so far.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.statistics = Statistics()
+        self._forked: set[int] = set()
+
+    def select(self, session: pytest.Session) -> None:
+        """Look at what was collected.
+
+        Raises:
+            pytest.UsageError: A marker is wrong, or this platform cannot fork.
+        """
+        config = session.config
+        if config.pluginmanager.hasplugin("dsession"):
+            return  # pytest-xdist's controller runs no tests; its workers do, and have a session like this one
+        chosen = [item for item in session.items if is_forked(item, self.settings)]
+        for item in chosen:
+            check_marker(item, self.settings)
+        if not chosen or config.option.collectonly:
+            return
+        if not can_fork():
+            raise pytest.UsageError("tests cannot be forked on this platform: it has no fork(); run them without --forked")
+        self._forked = {id(item) for item in chosen}
+        is_worker = hasattr(config, "workerinput")
+        config.pluginmanager.register(_WorkerLoop(self) if is_worker else _OwnLoop(self), "forkiso-loop")
+
+    def is_forked(self, item: pytest.Item) -> bool:
+        """Tell whether this test runs in a child."""
+        return id(item) in self._forked
+
+    @contextlib.contextmanager
+    def scheduler(self, session: pytest.Session) -> Iterator[Scheduler]:
+        """Fork the template, and end it and everything below it at the end."""
+        source = ChildSource(session, self.settings)
+        try:
+            scheduler = Scheduler(session, self.settings, source, self.statistics)
+            try:
+                yield scheduler
+                scheduler.finish()
+                self.statistics.template_bytes = resident_bytes(source.template.pid)
+            finally:
+                scheduler.close()
+        finally:
+            source.close()
+
+
+class _OwnLoop:
+    """Runs all tests: those that are not forked in this process, as pytest does."""
+
+    def __init__(self, forked: ForkedSession) -> None:
+        self._forked = forked
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        if session.testsfailed and not session.config.option.continue_on_collection_errors:
+            return None  # pytest's own loop has the words for it
+        with self._forked.scheduler(session) as scheduler:
+            for is_forked, items in _stretches(self._forked, session.items):
+                if is_forked:
+                    scheduler.run(items)
+                else:
+                    self._run_here(session, items)
+        return True
+
+    def _run_here(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        for item in items:
+            # Fixtures stay set up over the forked tests in between: those do not see them.
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=self._next_here(session, item))
+            if session.shouldfail:
+                raise session.Failed(session.shouldfail)
+            if session.shouldstop:
+                raise session.Interrupted(session.shouldstop)
+
+    def _next_here(self, session: pytest.Session, item: pytest.Item) -> pytest.Item | None:
+        if self._followers is None:
+            here = [each for each in session.items if not self._forked.is_forked(each)]
+            self._followers = {id(each): after for each, after in zip(here, [*here[1:], None], strict=True)}
+        return self._followers[id(item)]
+
+    _followers: dict[int, pytest.Item | None] | None = None
+
+
+class _WorkerLoop:
+    """Runs the forked ones among the tests that pytest-xdist's worker is given, one at a time."""
+
+    def __init__(self, forked: ForkedSession) -> None:
+        self._forked = forked
+        self._scheduler: Scheduler | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        with self._forked.scheduler(session) as self._scheduler:
+            return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        if self._scheduler is None or not self._forked.is_forked(item):
+            return None
+        self._scheduler.run([item])
+        _private.tear_down_to(item.session, nextitem)
+        return True
+
+
+def _stretches(forked: ForkedSession, items: list[pytest.Item]) -> Iterator[tuple[bool, list[pytest.Item]]]:
+    """Split the tests, in their order, into stretches of forked ones and of others."""
+    stretch: list[pytest.Item] = []
+    for item in items:
+        if stretch and forked.is_forked(stretch[0]) != forked.is_forked(item):
+            yield forked.is_forked(stretch[0]), stretch
+            stretch = []
+        stretch.append(item)
+    if stretch:
+        yield forked.is_forked(stretch[0]), stretch

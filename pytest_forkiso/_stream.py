@@ -1,0 +1,262 @@
+"""The child's end of its channel, and the plugin that sends there what pytest has to say of the test."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from pytest_forkiso import _leftovers, _private, _slots
+from pytest_forkiso._events import Event, EventDecoder, Plain, encode
+from pytest_forkiso._reports import pack_report, pack_warning
+
+if TYPE_CHECKING:
+    import warnings
+    from collections.abc import Generator
+
+# Bound now: a test may replace names of the module `os`, and is reported all the same.
+_read = os.read
+_write = os.write
+_getpid = os.getpid
+_exit = os._exit
+_fstat = os.fstat
+_waitid = os.waitid
+
+
+class ChannelEnd:
+    """Sends and receives events over a descriptor that a test may not know of.
+
+    A copy of the process that a test itself forked, and that runs on into pytest, ends at its first word: the test's
+    own process alone reports.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Take over a descriptor.
+
+        Args:
+            fd: Of a connected stream socket in blocking mode; consumed.
+        """
+        self._fd = fd
+        self._pid = _getpid()
+        self._decoder = EventDecoder()
+        self._received: list[Event] = []
+
+    def send(self, event: Event) -> None:
+        """Send one event; where nobody listens any more, the process ends."""
+        self.end_if_copied()
+        data = memoryview(encode(event))
+        try:
+            while data:
+                data = data[_write(self._fd, data) :]
+        except OSError:
+            _exit(1)
+
+    def receive(self) -> Event:
+        """Wait for one event; where nobody will send one any more, the process ends."""
+        self.end_if_copied()
+        while not self._received:
+            data = _read(self._fd, 65536)
+            if not data:
+                _exit(0)
+            self._received = self._decoder.feed(data)
+        return self._received.pop(0)
+
+    def end_if_copied(self) -> None:
+        """End a process that was forked from the one that this channel belongs to."""
+        if _getpid() != self._pid:
+            _exit(0)
+
+    def leave(self) -> NoReturn:
+        """End this process, without exit handlers or destructors."""
+        _exit(0)
+
+
+class Muted(Exception):  # noqa: N818 - no error: it says that a hook call goes no further
+    """Keeps a hook call from the implementations of other plugins."""
+
+
+class ReportStream:
+    """A plugin of the child: what would be reported here is sent to pytest's own process, and reported there."""
+
+    def __init__(self, config: pytest.Config, output_limit: int) -> None:
+        self._config = config
+        self._output_limit = output_limit
+        self._junit = _private.junit_log(config)
+        self._channel: ChannelEnd | None = None
+        self._descriptors: tuple[int, ...] = ()
+
+    def attach(self, channel: ChannelEnd, descriptors: tuple[int, ...]) -> None:
+        """Begin to send.
+
+        Args:
+            channel: Borrowed.
+            descriptors: Of the output files, borrowed.
+        """
+        self._channel = channel
+        self._descriptors = descriptors
+
+    @property
+    def channel(self) -> ChannelEnd:
+        """The channel of this process; templates have none."""
+        if self._channel is None:
+            raise RuntimeError("a template runs no tests")
+        return self._channel
+
+    # What pytest and other plugins report goes over the channel and no further: the wrappers below are called before
+    # every other implementation, and an exception that a wrapper raises ends the call (pluggy's documented behaviour).
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
+        self._send_report(report)
+        raise Muted
+        yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logstart(self) -> Generator[None, object, object]:
+        raise Muted
+        yield
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
+        raise Muted
+        yield
+
+    @pytest.hookimpl
+    def pytest_warning_recorded(
+        self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: Any
+    ) -> None:
+        self.channel.send(("warning", pack_warning(warning_message, when, nodeid, location)))
+
+    def _send_report(self, report: pytest.TestReport) -> None:
+        channel = self.channel
+        channel.end_if_copied()
+        flush_streams()
+        if report.when == "teardown":
+            left = _leftovers.end_children(_waitid)
+            if left:
+                report.sections.append(("Leftover processes", _leftovers.describe(left)))
+                channel.send(("leftovers", len(left)))
+        self._send_junit(report.nodeid)
+        channel.send(("report", pack_report(self._config, report, self._output_limit)))
+
+    def _send_junit(self, nodeid: str) -> None:
+        if self._junit is None:
+            return
+        properties, attributes = _private.junit_state(self._junit, nodeid)
+        if properties or attributes:
+            self.channel.send(("junit", nodeid, properties, attributes))
+            self._junit.global_properties.clear()
+
+    # A phase that wrote too much: shortened in its file, before pytest reads all of it into memory.
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self) -> Generator[None, object, object]:
+        return (yield from self._limit_output())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Generator[None, object, object]:
+        return (yield from self._limit_output())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
+        return (yield from self._limit_output())
+
+    def _limit_output(self) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        finally:
+            for fd in self._descriptors:
+                try:
+                    if _fstat(fd).st_size > self._output_limit:
+                        _slots.limit_file(fd, self._output_limit)
+                except OSError:
+                    pass  # the test has closed it
+
+    # What belongs to the whole run is asked of pytest's own process.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        if fixturedef.argname == "tmp_path_factory":
+            self.channel.send(("base_temp",))
+            _, path = self.channel.receive()
+            _private.set_base_temp(self._config, path)
+
+    # A debugger in this process: the deadline stands still, and the terminal is ours while it runs.
+
+    @pytest.hookimpl
+    def pytest_enter_pdb(self) -> None:
+        self.channel.send(("debugger", True))
+        take_terminal(os.getpgrp())
+
+    @pytest.hookimpl
+    def pytest_leave_pdb(self) -> None:
+        self.channel.send(("debugger", False))
+
+
+class ReportMute:
+    """The outermost wrapper of what `ReportStream` mutes: nobody sees the exception."""
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self) -> Generator[None, object, object]:
+        return (yield from _swallow())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logstart(self) -> Generator[None, object, object]:
+        return (yield from _swallow())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
+        return (yield from _swallow())
+
+
+def _swallow() -> Generator[None, object, object]:
+    try:
+        return (yield)
+    except Muted:
+        return []
+
+
+def take_terminal(group: int) -> None:
+    """Make a process group the one that reads from the terminal, where there is one."""
+    import signal
+
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
+    try:
+        os.tcsetpgrp(terminal, group)
+    except OSError:
+        pass  # not our controlling terminal: nothing will stop a reader either
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        os.close(terminal)
+
+
+def flush_streams() -> None:
+    """Write out what the standard streams hold, before a word of this process is shown by another one."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+        try:
+            if stream is not None:
+                stream.flush()
+        except Exception:  # noqa: BLE001, S110 - a test may have closed or replaced it
+            pass
+
+
+def describe_error(error: BaseException) -> str:
+    """Give the whole traceback of an exception as text."""
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as secondary:  # noqa: BLE001 - the user's own __str__ or __repr__
+        return f"{type(error).__name__} (its traceback cannot be shown: {type(secondary).__name__})"
+
+
+def plain_text(value: object) -> str:
+    """Give a text that crosses, for what should be one but may be of the user's own type."""
+    text = Plain().of(value, "text")
+    return text if isinstance(text, str) else str(text)

@@ -1,0 +1,49 @@
+"""What the run's end says of the children."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections import deque
+
+
+@dataclasses.dataclass
+class Statistics:
+    """Counts of one session; of constant size however many tests run."""
+
+    children: int = 0
+    crashes: int = 0
+    timeouts: int = 0
+    leftovers: int = 0
+    template_bytes: int = 0
+    fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=1001))
+
+    def line(self, *, verbose: bool) -> str:
+        """Give the line for the terminal."""
+        parts = [
+            _count(self.crashes, "crash", "crashes"),
+            _count(self.timeouts, "timeout", "timeouts"),
+            _count(self.leftovers, "leftover process", "leftover processes"),
+        ]
+        if verbose:
+            if self.template_bytes:
+                parts.append(f"template {self.template_bytes / 1e6:.0f} MB")
+            if self.fork_seconds:
+                parts.append(f"median time to a child {1000 * statistics.median(self.fork_seconds):.1f} ms")
+        return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def resident_bytes(pid: int) -> int:
+    """Give the memory of a process that is in use, shared or not; 0 where /proc does not tell."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0

@@ -1,0 +1,44 @@
+"""Hooks that this plugin calls, for conftest files and other plugins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import forkcore
+
+
+@pytest.hookspec
+def pytest_forkiso_template_ready(config: pytest.Config) -> None:
+    """Called in the template when it is prepared, before its first fork.
+
+    What is imported or computed here is shared by all children, copy on write. Do not start threads, and do not open
+    connections: a fork does not survive the former and would share the latter. An exception ends the run.
+
+    Args:
+        config: The template's copy of the configuration.
+    """
+
+
+@pytest.hookspec
+def pytest_forkiso_child_started(item: pytest.Item) -> None:
+    """Called in each child before its test is set up: reseed random numbers, reconnect, and the like.
+
+    An exception is reported as an internal error of the run.
+
+    Args:
+        item: The test that this child is going to run.
+    """
+
+
+@pytest.hookspec
+def pytest_forkiso_child_ended(config: pytest.Config, nodeid: str, status: forkcore.ExitStatus) -> None:
+    """Called in pytest's own process when a child has ended and was reaped.
+
+    Args:
+        config: Of the session.
+        nodeid: Of the test that the child ran.
+        status: Exit code or signal, CPU time and peak memory of the child.
+    """

@@ -1,0 +1,50 @@
+"""The plugin's hook functions; all that they do is elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_forkiso import _config, hookspecs
+from pytest_forkiso._session import ForkedSession
+
+_SESSION = pytest.StashKey[ForkedSession]()
+_REPLACES = pytest.StashKey[bool]()
+_FORKED = ("pytest_forked", "forked")  # entry point and -p name of pytest-forked
+
+
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    for name in _FORKED:
+        if not pluginmanager.hasplugin(name):
+            pluginmanager.set_blocked(name)
+    _config.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", _config.MARKER_HELP)
+    for name in _FORKED:
+        plugin = config.pluginmanager.get_plugin(name)
+        if plugin is not None:
+            config.pluginmanager.unregister(plugin)
+            config.stash[_REPLACES] = True
+    config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    if _REPLACES in config.stash:
+        return "forkiso: answers in place of pytest-forked, which is installed as well"
+    return None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    session.config.stash[_SESSION].select(session)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    statistics = config.stash[_SESSION].statistics
+    if statistics.children and config.get_verbosity() > -2:  # noqa: PLR2004 - not under -qq
+        terminalreporter.write_line(statistics.line(verbose=config.get_verbosity() > 0))
