@@ -131,13 +131,6 @@ def _replace_environment(environment: dict[bytes, bytes]) -> None:
     posix.environ.update(environment)
 
 
-def reset_signals(interrupt: Any) -> None:
-    """Undo what the server set: nothing of it reaches the user's code."""
-    _signal.set_wakeup_fd(-1)
-    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    _signal.signal(_signal.SIGINT, interrupt)
-
-
 def reseed() -> None:
     """Give this process its own random numbers.
 
@@ -176,6 +169,22 @@ def resolve(target: str, namespace: dict[str, Any]) -> Callable[..., object]:
     if not callable(found):
         raise TargetNotFound(f"{target!r} is not callable")
     return found  # type: ignore[no-any-return]
+
+
+def find_loaded(target: str, namespace: dict[str, Any]) -> Callable[..., object] | None:
+    """Find the function without running any code of the user, or not at all.
+
+    The template does this before it forks, lest each child do it anew.
+    """
+    module_name, _, name = target.partition(":")
+    if not module_name:
+        found = namespace.get(name)
+    else:
+        module = sys.modules.get(module_name)
+        if type(module) is not type(sys):
+            return None
+        found = module.__dict__.get(name)
+    return found if callable(found) else None
 
 
 def _find_module(module_name: str, name: str) -> Any:

@@ -18,13 +18,7 @@ import sys
 
 from forkcore import _child, _hazards
 from forkcore import _messages as m
-from forkcore._fds import (
-    close_all,
-    close_quietly,
-    open_missing_standard,
-    receive,
-    socket_pair,
-)
+from forkcore._fds import close_all, open_missing_standard, receive, socket_pair
 from forkcore._title import Titler
 from forkcore._wire import HEADER_SIZE, Decoder, Frame, encode
 from forkcore.errors import ProtocolError
@@ -60,7 +54,9 @@ class Server:
         "_interrupt",
         "_namespace",
         "_out",
+        "_own_fds",
         "_poller",
+        "_title",
         "_titler",
         "_used",
         "_writing",
@@ -79,6 +75,7 @@ class Server:
         self._arguments: list[tuple[Field, int | None]] = []
         self._failure: bytes | None = None
         self._titler = Titler()
+        self._title = b""
         self._interrupt = _take_signals()
         self._handlers = {
             m.EVAL: self._eval,
@@ -110,10 +107,17 @@ class Server:
         self._inbox = inbox
         posix.set_blocking(inbox, False)
         posix.set_blocking(self._inbox_end, False)
-        _signal.set_wakeup_fd(self._inbox_end, warn_on_full_buffer=False)
+        self._titler.open()
+        self._own_fds = [control, inbox, self._inbox_end, *self._titler.fds]
+        self._heed_children()
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         self._poller.register(inbox, select.POLLIN)
+
+    def _heed_children(self) -> None:
+        """Have the end of a child wake `poll`."""
+        _signal.signal(_signal.SIGCHLD, _ignore)
+        _signal.set_wakeup_fd(self._inbox_end, warn_on_full_buffer=False)
 
     # The loop.
 
@@ -129,6 +133,7 @@ class Server:
             control = False
             for fd, _ in ready:
                 if fd == self._inbox:
+                    self._drain_inbox()
                     self._reap()
                 else:
                     control = True
@@ -178,7 +183,6 @@ class Server:
             self._poller.modify(self._control, events)
 
     def _reap(self) -> None:
-        self._drain_inbox()
         while self._children:
             try:
                 pid, status, usage = posix.wait4(-1, posix.WNOHANG)
@@ -260,7 +264,8 @@ class Server:
     def _apply(self, options: list[Field]) -> None:
         for tag, data in options:
             if tag == m.TITLE:
-                self._titler.set(data.decode())
+                self._title = self._titler.encode(data.decode("utf-8", "surrogateescape"))
+                self._titler.write(self._title)
             elif tag == m.ALLOW_HAZARDS:
                 self._allowed.append(data.decode())
         _child.apply_options(options)
@@ -294,33 +299,50 @@ class Server:
 
     # Commands that fork.
 
-    def _fork_process(self, identifier: int) -> int | None:
-        """Fork.
-
-        Returns:
-            The pid; 0 in the new process; None where it was not done, and the parent was told.
-        """
+    def _refuse_fork(self) -> bytes | None:
+        """Give the failure that keeps this process from forking, if there is one."""
         if self._failure is not None:
-            self._out += encode(m.FAILED, identifier, self._failure)
-            return None
+            return self._failure
         hazards = _hazards.find_hazards()
         if hazards:
             hazards = _hazards.refused(hazards, self._allowed)
         if hazards:
-            text = _hazards.describe(hazards)
-            self._out += encode(m.FAILED, identifier, m.pack_failure(m.HAZARD, text, *hazards))
+            return m.pack_failure(m.HAZARD, _hazards.describe(hazards), *hazards)
+        return None
+
+    def _fork_process(self, identifier: int, title: bytes) -> int | None:
+        """Fork.
+
+        What the child must not find, the template takes away before and restores afterwards: its
+        own code and data are warm, while a fresh fork pays for each page that it touches.
+
+        Returns:
+            The pid; 0 in the new process; None where it was not done, and the parent was told.
+        """
+        failure = self._refuse_fork()
+        if failure is not None:
+            self._out += encode(m.FAILED, identifier, failure)
             return None
         if self._used:
             self._settle()
+        self._titler.write(title)
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         try:
             pid = posix.fork()
         except OSError as error:
+            pid = None
             failure = m.pack_failure(m.FORK_FAILED, str(error.errno), str(error.strerror))
             self._out += encode(m.FAILED, identifier, failure)
-            return None
+        if pid == 0:
+            return 0
+        self._heed_children()
+        self._titler.write(self._title)
         if pid:
             self._children[pid] = identifier
             self._out += encode(m.STARTED, identifier, b"%d" % pid)
+        # Whoever ended meanwhile has woken nobody.
+        self._reap()
         return pid
 
     def _settle(self) -> None:
@@ -338,7 +360,7 @@ class Server:
     def _fork(self, frame: Frame) -> None:
         (control,) = frame.fds
         options = m.unpack(frame.payload)
-        pid = self._fork_process(frame.identifier)
+        pid = self._fork_process(frame.identifier, self._title)
         if pid != 0:
             posix.close(control)
             return
@@ -351,74 +373,112 @@ class Server:
         self._apply(options)
 
     def _fork_run(self, frame: Frame) -> None:
-        fields = m.unpack(frame.payload)
-        pid = self._fork_process(frame.identifier)
+        call = _Call(frame, self._namespace)
+        pid = self._fork_process(frame.identifier, self._titler.encode(call.title))
         if pid == 0:
-            self._become(frame, fields, self._inbox_end)
-        close_all(frame.fds)
-        if pid and (m.BOUND, b"") in fields:
+            self._become(call, self._inbox_end)
+        call.close()
+        if pid and call.is_bound:
             self._bound.add(pid)
 
     def _run(self, frame: Frame) -> None:
-        fields = m.unpack(frame.payload)
+        call = _Call(frame, self._namespace)
         if self._failure is not None:
             self._out += encode(m.FAILED, frame.identifier, self._failure)
             self._closing = True
-            close_all(frame.fds)
+            call.close()
             return
+        _signal.set_wakeup_fd(-1)
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        self._titler.write(self._titler.encode(call.title))
         posix.set_blocking(self._control.fileno(), True)
-        self._become(frame, fields, self._control.fileno())
+        self._become(call, self._control.fileno())
 
-    def _become(self, frame: Frame, fields: list[Field], report: int) -> NoReturn:
+    def _become(self, call: _Call, report: int) -> NoReturn:
         """Turn this process into the child.
 
         Args:
-            frame: The command; its descriptors are consumed.
-            fields: Of the frame: options, target, further arguments.
-            report: A socket that takes one frame where the target cannot be called.
+            call: What to do; its descriptors are consumed.
+            report: A socket that takes one frame where the function cannot be called.
         """
-        function = None
-        channel, *fds = frame.fds
+        _signal.signal(_signal.SIGINT, self._interrupt)
+        function = call.function
         try:
-            _child.reset_signals(self._interrupt)
-            options = [field for field in fields if field[0] not in m.ARGUMENT_TAGS]
-            target = self._prepare(options)
-            function = _child.resolve(target, self._namespace)
+            if not call.keep_random:
+                _child.reseed()
+            if call.options:
+                _child.apply_options(call.options)
+            if function is None:
+                function = _child.resolve(call.target, self._namespace)
         except BaseException as error:
-            failure = encode(m.FAILED, frame.identifier, _child.describe_failure(error))
+            failure = encode(m.FAILED, call.identifier, _child.describe_failure(error))
             _send_report(report, failure)
             posix._exit(1)
-        pairs = self._arguments + _pair(
-            [field for field in fields if field[0] in m.ARGUMENT_TAGS], fds
-        )
-        self._arguments = []
         self._discard_descriptors()
-        arguments = [_child.build_argument(field, fd) for field, fd in pairs]
-        _child.call(function, _child.make_channel(channel), arguments)
-
-    def _prepare(self, options: list[Field]) -> str:
-        target = title = ""
-        keep_random = False
-        for tag, data in options:
-            if tag == m.TARGET:
-                target = data.decode()
-            elif tag == m.TITLE:
-                title = data.decode()
-            elif tag == m.KEEP_RANDOM:
-                keep_random = True
-        self._titler.set(title or f"forkcore: {target}")
-        if not keep_random:
-            _child.reseed()
-        if len(options) > 1:
-            _child.apply_options(options)
-        return target
+        arguments: list[Any] = []
+        pairs = self._arguments + call.arguments
+        if pairs:
+            self._arguments = call.arguments = []
+            arguments = [_child.build_argument(field, fd) for field, fd in pairs]
+        _child.call(function, call.channel, arguments)
 
     def _discard_descriptors(self) -> None:
         """Close what belongs to the server; only arguments stay open."""
-        self._control.close()
-        close_quietly(self._inbox)
-        close_quietly(self._inbox_end)
+        for fd in self._own_fds:
+            posix.close(fd)
+        # Without closing it again: the number may be another's by now.
+        self._control.detach()
         close_all(self._decoder.take_leftovers())
+
+
+class _Call:
+    """What FORK_RUN and RUN ask for; all that can be done about it before the fork."""
+
+    __slots__ = (
+        "arguments",
+        "channel",
+        "function",
+        "identifier",
+        "is_bound",
+        "keep_random",
+        "options",
+        "target",
+        "title",
+    )
+
+    def __init__(self, frame: Frame, namespace: dict[str, Any]) -> None:
+        """Take the frame apart; its descriptors belong to this object."""
+        self.identifier = frame.identifier
+        self.target = self.title = ""
+        self.is_bound = self.keep_random = False
+        # Whatever is to be set in the child before the function is looked for.
+        self.options: list[Field] = []
+        arguments = []
+        for field in m.unpack(frame.payload):
+            tag, data = field
+            if tag in m.ARGUMENT_TAGS:
+                arguments.append(field)
+            elif tag == m.TARGET:
+                self.target = data.decode()
+            elif tag == m.TITLE:
+                self.title = data.decode("utf-8", "surrogateescape")
+            elif tag == m.BOUND:
+                self.is_bound = True
+            elif tag == m.KEEP_RANDOM:
+                self.keep_random = True
+            else:
+                self.options.append(field)
+        channel, *fds = frame.fds
+        self.arguments = _pair(arguments, fds)
+        self.channel = _child.make_channel(channel)
+        self.title = self.title or f"forkcore: {self.target}"
+        # A search path that is set first may make it another function.
+        self.function = None if self.options else _child.find_loaded(self.target, namespace)
+
+    def close(self) -> None:
+        """In the template, close what the child has got."""
+        self.channel.close()
+        close_all([fd for _, fd in self.arguments if fd is not None])
 
 
 def _send_report(fd: int, data: bytes) -> None:
@@ -466,7 +526,6 @@ def _take_signals() -> Any:
             _signal.signal(number, _signal.SIG_IGN)
         elif callable(handler):
             _signal.signal(number, _signal.SIG_DFL)
-    _signal.signal(_signal.SIGCHLD, _ignore)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     return interrupt
 

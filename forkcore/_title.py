@@ -8,40 +8,58 @@ from __future__ import annotations
 
 import posix
 
+from forkcore._fds import above_standard, close_all
+
 _STAT_FIELDS_AFTER_NAME = 46  # arg_start, counted from behind the name in parentheses
 _MAX_NAME = 15  # TASK_COMM_LEN without its zero
 
 
 class Titler:
-    """Knows where this process, and each fork of it, keeps its arguments."""
+    """Knows where this process, and each fork of it, keeps its arguments.
 
-    __slots__ = ("_end", "_start")
+    A template gives itself the title of the child that it forks next, and takes its own back
+    afterwards: that is much cheaper than to open these files in every child, because a fresh fork
+    pays for each page of code and data that it touches. So it keeps them open.
+    """
+
+    __slots__ = ("_end", "_start", "fds")
 
     def __init__(self) -> None:
         self._start, self._end = _find_arguments()
+        # Of the name and of the memory; empty where they cannot be opened.
+        self.fds: list[int] = []
 
-    def set(self, title: str) -> None:
-        """Show a title; what does not fit is cut off. A system that refuses shows the old one."""
-        data = title.encode("utf-8", "surrogateescape")
-        room = self._end - self._start
+    def open(self) -> None:
+        """Open the files of this very process; those of the one that it was forked from are closed
+        already."""
+        self.fds = []
         try:
-            _write("/proc/self/comm", data[:_MAX_NAME], None)
-            if room > 1:
-                # Zero bytes at the end are what ps takes for the end of the arguments.
-                _write("/proc/self/mem", data[: room - 1].ljust(room, b"\0"), self._start)
+            for path in ("/proc/self/comm", "/proc/self/mem"):
+                self.fds.append(above_standard(posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)))
         except OSError:
-            return
+            self.close()
 
+    def close(self) -> None:
+        """Close them."""
+        close_all(self.fds)
+        self.fds = []
 
-def _write(path: str, data: bytes, position: int | None) -> None:
-    fd = posix.open(path, posix.O_WRONLY | posix.O_CLOEXEC)
-    try:
-        if position is None:
-            posix.write(fd, data)
-        else:
-            posix.pwrite(fd, data, position)
-    finally:
-        posix.close(fd)
+    def encode(self, title: str) -> bytes:
+        """Give the bytes that `write` takes: what does not fit is cut off.
+
+        Zero bytes at the end are what ps takes for the end of the arguments.
+        """
+        room = max(0, self._end - self._start)
+        return title.encode("utf-8", "surrogateescape")[: max(0, room - 1)].ljust(room, b"\0")
+
+    def write(self, data: bytes) -> None:
+        """Show a title that `encode` has made; a system that refuses shows the old one."""
+        if len(self.fds) == 2 and data:
+            try:
+                posix.write(self.fds[0], data[:_MAX_NAME])
+                posix.pwrite(self.fds[1], data, self._start)
+            except OSError:
+                self.close()
 
 
 def _find_arguments() -> tuple[int, int]:
