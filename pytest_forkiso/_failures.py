@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import forkcore
 
+_OWN_FRAME = 'pytest_forkiso/_inchild.py"'
 Phase = Literal["setup", "call", "teardown"]
 
 
@@ -40,13 +41,30 @@ class Evidence(NamedTuple):
     last: pytest.TestReport | None
 
 
-def next_phase(last: pytest.TestReport | None) -> Phase:
-    """Tell which phase a test is in, by the last phase that it has reported."""
-    if last is None:
+def phase_of_death(noted: str, last: pytest.TestReport | None) -> Phase:
+    """Tell in which phase a test's process has ended.
+
+    Args:
+        noted: The phase that it had begun last.
+        last: The phase that it has reported last.
+    """
+    if noted == "setup" and (last is None or last.when != "setup"):
         return "setup"
-    if last.when == "setup" and last.passed:
-        return "call"
+    if noted == "call" or (last is not None and last.when == "setup" and last.passed):
+        return "call" if last is None or last.when != "call" else "teardown"
     return "teardown"
+
+
+def without_our_frames(trace: str) -> str:
+    """Leave out of a traceback of faulthandler how the test's process came to run the test."""
+    lines: list[str] = []
+    skipping = False
+    for line in trace.splitlines():
+        is_frame = line.startswith("  File ")
+        skipping = is_frame and (skipping or _OWN_FRAME in line)
+        if not skipping:
+            lines.append(line)
+    return "\n".join(lines)
 
 
 def describe_end(status: forkcore.ExitStatus | None) -> str:

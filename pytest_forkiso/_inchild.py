@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_forkiso import _coverage, _private
+from pytest_forkiso import _coverage, _private, _reruns
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
-    from pytest_forkiso._slots import Slot
+    from pytest_forkiso._slots import PhaseBoard, Slot
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
@@ -39,11 +39,11 @@ class InChild:
     Made in pytest's own process, before the template is forked from it; forks get it with the rest of the memory.
     """
 
-    def __init__(self, session: pytest.Session, slots: Sequence[Slot], output_limit: int) -> None:
+    def __init__(self, session: pytest.Session, slots: Sequence[Slot], output_limit: int, board: PhaseBoard) -> None:
         self._session = session
         self._config = session.config
         self._slots = slots
-        self._stream = ReportStream(self._config, output_limit)
+        self._stream = ReportStream(self._config, output_limit, board)
         self._faults = -1
         self._adopt_orphans: Callable[[], None] = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
@@ -79,10 +79,11 @@ class InChild:
             os.setpgid(0, 0)
         self._adopt_orphans()
         end = ChannelEnd(channel.detach())
-        _, index, slot_number = end.receive()
+        _, index, slot_number, attempts = end.receive()
         started = time.monotonic()
         try:
             self._attach(end, self._slots[slot_number])
+            _reruns.tell_attempts(self._config, attempts)
             item = self._session.items[index]
             end.send((*self._run_item(item), started))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
@@ -94,7 +95,7 @@ class InChild:
         _private.redirect_capture(self._config, slot.stdout, slot.stderr)
         if self._faults >= 0:
             os.dup2(slot.faults, self._faults, inheritable=False)
-        self._stream.attach(end, (slot.stdout, slot.stderr))
+        self._stream.attach(end, slot)
 
     def _run_item(self, item: pytest.Item) -> tuple[Any, ...]:
         """Run the whole protocol; give the last word but for its time."""
@@ -106,6 +107,9 @@ class InChild:
             _private.tear_down_all(session)
             self._before_the_end()
             return _describe_interrupt(error)
+        except _reruns.RunAgain:
+            self._before_the_end()
+            return ("again",)
         self._before_the_end()
         return "end", _plain_flag(session.shouldstop), _plain_flag(session.shouldfail)
 

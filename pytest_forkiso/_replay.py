@@ -88,6 +88,8 @@ class Replay:
             raise pytest.exit.Exception(values[0], values[1])
         if kind == "error":
             raise ChildError(f"a plugin failed in the process of a forked test:\n{values[0]}")
+        if kind == "again":
+            return
         stop, fail = values[0], values[1]
         self._session.shouldstop = stop or self._session.shouldstop
         self._session.shouldfail = fail or self._session.shouldfail

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import forkcore
 
@@ -17,9 +17,9 @@ from pytest_forkiso._slots import read_text
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_forkiso._slots import Slot
+    from pytest_forkiso._slots import PhaseBoard, Slot
 
-LAST_WORDS = frozenset(("end", "exit", "keyboard", "error"))
+LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
 EXIT_GRACE = 5.0
 """Seconds that a child has to end after its last word."""
 DUMP_GRACE = 0.5
@@ -39,9 +39,11 @@ class ForkedRun:
         last_report: Of the phase reported last.
     """
 
-    def __init__(self, child: forkcore.Child, slot: Slot) -> None:
+    def __init__(self, child: forkcore.Child, slot: Slot, board: PhaseBoard) -> None:
         self.child = child
         self.slot = slot
+        self._board = board
+        self.attempts = 0
         self.item: pytest.Item | None = None
         self.events: list[Event] = []
         self.last_word: Event | None = None
@@ -60,20 +62,22 @@ class ForkedRun:
 
     # ------------------------------------------------------------------------------------------------------ conversation
 
-    def order(self, item: pytest.Item, index: int, timeout: float | None) -> None:
+    def order(self, item: pytest.Item, index: int, timeout: float | None, attempts: int = 0) -> None:
         """Tell the child which test to run.
 
         Args:
             item: The test.
             index: Its place among the session's items when the template was forked.
             timeout: Seconds.
+            attempts: Made before, in other children.
         """
+        self.attempts = attempts
         self.item = item
         self._timeout = timeout
         self.ordered = self._phase_began = time.monotonic()
         if timeout is not None:
             self._deadline = self.ordered + timeout
-        self.answer(("run", index, self.slot.number))
+        self.answer(("run", index, self.slot.number, attempts))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child. It is small: it fits into the socket's buffer, or nobody listens any more."""
@@ -191,7 +195,7 @@ class ForkedRun:
     def evidence(self, output_limit: int) -> _failures.Evidence:
         """Collect what is known of a child that ended without its last word, or too late."""
         return _failures.Evidence(
-            phase=_failures.next_phase(self.last_report),
+            phase=self._phase(),
             summary=self._summary(),
             details=self._details(output_limit),
             stdout=read_text(self.slot.stdout, output_limit),
@@ -200,8 +204,11 @@ class ForkedRun:
             last=self.last_report,
         )
 
+    def _phase(self) -> _failures.Phase:
+        return _failures.phase_of_death(self._board.phase(self.slot.number), self.last_report)
+
     def _summary(self) -> str:
-        phase = _failures.next_phase(self.last_report)
+        phase = self._phase()
         if self.timed_out:
             return f"Timeout: {phase} was ended, since the test took longer than {self._timeout:g} s"
         if self.garbage is not None:
@@ -211,7 +218,7 @@ class ForkedRun:
     def _details(self, limit: int) -> str:
         trace = read_text(self.slot.faults, limit)
         if trace:
-            return trace
+            return _failures.without_our_frames(trace)
         if self.timed_out:
             return "No traceback: the process blocks signals, was stopped, or hung outside Python."
         return ""
@@ -221,7 +228,3 @@ class ForkedRun:
         self.child.channel.close()
         self.child.detach()
 
-
-def describe_garbage(value: Any) -> str:
-    """Name a value that is no event."""
-    return repr(value)[:200]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import forkcore
 
-from pytest_forkiso import _failures, _leftovers, _private
+from pytest_forkiso import _failures, _leftovers, _private, _reruns
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._replay import Replay
 from pytest_forkiso._template import AHEAD, ChildSource
@@ -41,6 +41,7 @@ class Scheduler:
         self._selector = selectors.DefaultSelector()
         self._selector.register(source.template.fileno(), selectors.EVENT_READ)
         self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
+        self._waiting: deque[tuple[pytest.Item, int]] = deque()  # with the attempts made before
         self._ending: list[ForkedRun] = []  # reported to the end, and not yet reaped
 
     # -------------------------------------------------------------------------------------------------------- the outside
@@ -54,12 +55,12 @@ class Scheduler:
             KeyboardInterrupt: Here, or in a test; all children have ended.
             forkcore.TemplateDied: The template is gone.
         """
-        waiting = deque(items)
+        self._waiting.extend((item, 0) for item in items)
         try:
-            while waiting or self._queue:
-                while waiting and len(self._queue) < self._settings.jobs and self._source.has_free_slot():
-                    self._start(waiting.popleft())
-                self._source.fork_ahead(min(AHEAD, len(waiting)) if waiting else 0)
+            while self._waiting or self._queue:
+                while self._waiting and len(self._queue) < self._settings.jobs and self._source.has_free_slot():
+                    self._start(*self._waiting.popleft())
+                self._source.fork_ahead(min(AHEAD, len(self._waiting)))
                 self._step()
         except KeyboardInterrupt:
             self._interrupt()
@@ -81,9 +82,9 @@ class Scheduler:
 
     # ------------------------------------------------------------------------------------------------------------ a test
 
-    def _start(self, item: pytest.Item) -> None:
+    def _start(self, item: pytest.Item, attempts: int) -> None:
         run = self._source.take()
-        run.order(item, self._index[id(item)], item_timeout(item, self._settings))
+        run.order(item, self._index[id(item)], item_timeout(item, self._settings), attempts)
         self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._queue.append(run)
         self._statistics.children += 1
@@ -158,6 +159,10 @@ class Scheduler:
             self._statistics.timeouts += 1
         else:
             self._statistics.crashes += 1
+            if report.outcome == "failed" and _reruns.wants_another(item, run.attempts):
+                report.outcome = "rerun"  # type: ignore[assignment] # what pytest-rerunfailures calls it
+                report.rerun = run.attempts  # type: ignore[attr-defined]
+                self._waiting.appendleft((item, run.attempts + 1))
         self._replay.report(item, report)
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
@@ -171,6 +176,8 @@ class Scheduler:
         if run.last_word is not None and not run.timed_out:
             self._statistics.fork_seconds.append(max(0.0, run.last_word[-1] - run.ordered))
             self._replay.last_word(run.last_word)
+            if run.last_word[0] == "again" and run.item is not None:
+                self._waiting.appendleft((run.item, run.attempts + 1))
         if self._session.shouldfail:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
@@ -222,5 +229,6 @@ class Scheduler:
             except forkcore.ForkcoreError:
                 pass  # it never was, or its template is gone
             self._source.give_back(run)
+        self._waiting.clear()
         self._queue.clear()
         self._ending.clear()

@@ -11,6 +11,7 @@ import pytest
 from pytest_forkiso import _leftovers, _private, _slots
 from pytest_forkiso._events import Event, EventDecoder, Plain, encode
 from pytest_forkiso._reports import pack_report, pack_warning
+from pytest_forkiso._reruns import RunAgain
 
 if TYPE_CHECKING:
     import warnings
@@ -80,22 +81,25 @@ class Muted(Exception):  # noqa: N818 - no error: it says that a hook call goes 
 class ReportStream:
     """A plugin of the child: what would be reported here is sent to pytest's own process, and reported there."""
 
-    def __init__(self, config: pytest.Config, output_limit: int) -> None:
+    def __init__(self, config: pytest.Config, output_limit: int, board: _slots.PhaseBoard) -> None:
         self._config = config
+        self._board = board
         self._output_limit = output_limit
         self._junit = _private.junit_log(config)
         self._channel: ChannelEnd | None = None
-        self._descriptors: tuple[int, ...] = ()
+        self._slot: _slots.Slot | None = None
+        self._starts = 0
 
-    def attach(self, channel: ChannelEnd, descriptors: tuple[int, ...]) -> None:
+    def attach(self, channel: ChannelEnd, slot: _slots.Slot) -> None:
         """Begin to send.
 
         Args:
             channel: Borrowed.
-            descriptors: Of the output files, borrowed.
+            slot: The output files of this process, borrowed.
         """
         self._channel = channel
-        self._descriptors = descriptors
+        self._slot = slot
+        self._board.note(slot.number, "setup")
 
     @property
     def channel(self) -> ChannelEnd:
@@ -110,11 +114,16 @@ class ReportStream:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, object, object]:
         self._send_report(report)
+        if not _ends_phase(report):
+            self._show_subtest(report)
         raise Muted
         yield
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, object, object]:
+        self._starts += 1
+        if self._starts > 1:
+            raise RunAgain
         raise Muted
         yield
 
@@ -127,7 +136,8 @@ class ReportStream:
     def pytest_warning_recorded(
         self, warning_message: warnings.WarningMessage, when: str, nodeid: str, location: Any
     ) -> None:
-        self.channel.send(("warning", pack_warning(warning_message, when, nodeid, location)))
+        if self._channel is not None:  # a historic hook: what was recorded before the fork comes again
+            self._channel.send(("warning", pack_warning(warning_message, when, nodeid, location)))
 
     def _send_report(self, report: pytest.TestReport) -> None:
         channel = self.channel
@@ -141,6 +151,14 @@ class ReportStream:
         self._send_junit(report.nodeid)
         channel.send(("report", pack_report(self._config, report, self._output_limit)))
 
+    def _show_subtest(self, report: pytest.TestReport) -> None:
+        """Let the terminal plugin write about a subtest in mid-test: pytest captures that as output of the test."""
+        if self._config.getoption("capture", "no") not in ("fd", "sys"):
+            return
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.pytest_runtest_logreport(report)
+
     def _send_junit(self, nodeid: str) -> None:
         if self._junit is None:
             return
@@ -149,25 +167,30 @@ class ReportStream:
             self.channel.send(("junit", nodeid, properties, attributes))
             self._junit.global_properties.clear()
 
+    # The phase is noted where it outlives a crash.
     # A phase that wrote too much: shortened in its file, before pytest reads all of it into memory.
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Generator[None, object, object]:
-        return (yield from self._limit_output())
+        return (yield from self._phase("setup"))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self) -> Generator[None, object, object]:
-        return (yield from self._limit_output())
+        return (yield from self._phase("call"))
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        return (yield from self._limit_output())
+        return (yield from self._phase("teardown"))
 
-    def _limit_output(self) -> Generator[None, object, object]:
+    def _phase(self, phase: str) -> Generator[None, object, object]:
+        slot = self._slot
+        if slot is None:
+            return (yield)
+        self._board.note(slot.number, phase)
         try:
             return (yield)
         finally:
-            for fd in self._descriptors:
+            for fd in (slot.stdout, slot.stderr):
                 try:
                     if _fstat(fd).st_size > self._output_limit:
                         _slots.limit_file(fd, self._output_limit)
@@ -209,6 +232,11 @@ class ReportMute:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
         return (yield from _swallow())
+
+
+def _ends_phase(report: pytest.TestReport) -> bool:
+    """Tell a report of a phase from one of a subtest."""
+    return type(report) is pytest.TestReport
 
 
 def _swallow() -> Generator[None, object, object]:

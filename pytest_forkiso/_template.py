@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import forkcore
 import pytest
 
+from pytest_forkiso import _hazards
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._run import ForkedRun
-from pytest_forkiso._slots import Slot
+from pytest_forkiso._slots import PhaseBoard, Slot
 from pytest_forkiso._stream import flush_streams
 
 if TYPE_CHECKING:
@@ -33,10 +34,13 @@ class ChildSource:
         self.slots = [Slot(number) for number in range(2 * settings.jobs + AHEAD + 1)]
         self._free = list(reversed(self.slots))
         self._idle: list[forkcore.Child] = []
-        in_child = InChild(session, self.slots, settings.output_limit)
+        self._board = PhaseBoard(len(self.slots))
+        in_child = InChild(session, self.slots, settings.output_limit, self._board)
         flush_streams()
         try:
-            self.template = forkcore.fork_here(namespace={"prepare": in_child.prepare, "run": in_child.run})
+            self.template = forkcore.fork_here(
+                namespace={"prepare": in_child.prepare, "run": in_child.run}, allow_hazards=_hazards.harmless_threads()
+            )
         except forkcore.ForkHazard as error:
             self._close_slots()
             raise pytest.UsageError(f"pytest cannot be forked: {error}") from error
@@ -65,7 +69,7 @@ class ChildSource:
             self.fork_ahead(1)
         slot = self._free.pop()
         slot.clear()
-        return ForkedRun(self._idle.pop(0), slot)
+        return ForkedRun(self._idle.pop(0), slot, self._board)
 
     def fork_ahead(self, count: int) -> None:
         """Have at least so many children ready; does not wait for them."""
@@ -93,6 +97,7 @@ class ChildSource:
     def _close_slots(self) -> None:
         for slot in self.slots:
             slot.close()
+        self._board.close()
 
 
 def _remote_text(error: forkcore.RemoteError) -> str:

@@ -1,0 +1,59 @@
+"""Reasons why pytest's own process must not be forked, and where they come from."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+# Threads of other plugins that hold no lock when they wait, and that no forked test needs:
+HARMLESS_MODULES = (
+    "execnet",  # a worker of pytest-xdist waits there for its controller's words
+    "pytest_rerunfailures",  # accepts connections of workers
+)
+
+
+class ThreadHazard(NamedTuple):
+    """A Python thread that would not be in a fork, while the locks that it holds would.
+
+    Attributes:
+        name: Of the thread.
+        module: Where the function that it runs is defined.
+        place: File and line of that function.
+    """
+
+    name: str
+    module: str
+    place: str
+
+
+def threads() -> Iterator[ThreadHazard]:
+    """Find the other Python threads of this process."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - documented, in spite of its name
+        if ident != threading.get_ident():
+            start = _first_frame(frame)
+            code = start.f_code
+            yield ThreadHazard(
+                names.get(ident, f"thread {ident}"),
+                str(start.f_globals.get("__name__")),
+                f"{code.co_filename}:{code.co_firstlineno}",
+            )
+
+
+def harmless_threads() -> list[str]:
+    """Give the names of threads that are known to be no hazard."""
+    return [thread.name for thread in threads() if thread.module.partition(".")[0] in HARMLESS_MODULES]
+
+
+def _first_frame(frame: FrameType) -> FrameType:
+    """Find the function that a thread was started with, below those of the module `threading`."""
+    frames = [frame]
+    while (caller := frames[-1].f_back) is not None:
+        frames.append(caller)
+    own = [each for each in reversed(frames) if each.f_globals.get("__name__") != "threading"]
+    return own[0] if own else frames[-1]
