@@ -121,6 +121,32 @@ def expected_failure(item: pytest.Item) -> tuple[bool, str]:
     return True, mark.reason
 
 
+def failed_subtests(config: pytest.Config, report: pytest.TestReport) -> int:
+    """Give the count by which pytest 9 and newer let a test fail whose subtests failed; each process has its own."""
+    counts = _subtest_counts(config)
+    return 0 if counts is None else counts.get(_subtest_key(report), 0)
+
+
+def set_failed_subtests(config: pytest.Config, report: pytest.TestReport, count: int) -> None:
+    """Take over the count of a test that ran in another process."""
+    counts = _subtest_counts(config)
+    if counts is not None:
+        counts[_subtest_key(report)] = count
+
+
+def _subtest_counts(config: pytest.Config) -> dict[Any, int] | None:
+    try:
+        from _pytest.subtests import failed_subtests_key
+    except ImportError:  # before pytest 9; pytest-subtests has no such count
+        return None
+    counts: dict[Any, int] | None = config.stash.get(failed_subtests_key, None)
+    return counts
+
+
+def _subtest_key(report: pytest.TestReport) -> Any:
+    return getattr(report, "id", report.nodeid)  # a structured id since pytest 9.2
+
+
 # ------------------------------------------------------------------------------------------------------------ junit XML
 
 

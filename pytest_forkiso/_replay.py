@@ -52,6 +52,8 @@ class Replay:
         if kind == "report":
             ends_phase = values[0].get("$report_type") == "TestReport"  # and is no report of a subtest
             report = unpack_report(self._config, values[0])
+            if values[1]:
+                _private.set_failed_subtests(self._config, report, values[1])
             self.report(item, report)
             if ends_phase:
                 run.note_report(report)

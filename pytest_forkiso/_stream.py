@@ -149,7 +149,8 @@ class ReportStream:
                 report.sections.append(("Leftover processes", _leftovers.describe(left)))
                 channel.send(("leftovers", len(left)))
         self._send_junit(report.nodeid)
-        channel.send(("report", pack_report(self._config, report, self._output_limit)))
+        failed_subtests = _private.failed_subtests(self._config, report)
+        channel.send(("report", pack_report(self._config, report, self._output_limit), failed_subtests))
 
     def _show_subtest(self, report: pytest.TestReport) -> None:
         """Let the terminal plugin write about a subtest in mid-test: pytest captures that as output of the test."""
