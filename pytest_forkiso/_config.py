@@ -12,6 +12,7 @@ MARKER_HELP = (
     "forked(*, timeout=None): run this test in a process of its own, freshly forked; "
     "after `timeout` seconds it is ended and has failed."
 )
+TEMPLATES = ("auto", "fork", "bare")
 _MARKER_ARGUMENTS = frozenset(("timeout",))
 
 
@@ -24,6 +25,7 @@ class Settings:
         preload: Modules that the template imports before its first fork.
         timeout: Seconds for each test; None for ever.
         jobs: Children that run tests at a time.
+        template: Where the template comes from: one of `TEMPLATES`.
         output_limit: Bytes of captured output that are kept, for each stream of each phase.
     """
 
@@ -31,6 +33,7 @@ class Settings:
     preload: tuple[str, ...]
     timeout: float | None
     jobs: int
+    template: str
     output_limit: int
 
 
@@ -66,6 +69,14 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="N",
         help="Run up to N forked tests at a time; 'auto' for as many as there are processors.",
     )
+    group.addoption(
+        "--fork-template",
+        dest="fork_template",
+        choices=TEMPLATES,
+        help="Where tests' processes are forked from: this process after collection ('fork'), a fresh interpreter "
+        "that has not collected anything ('bare'), or whichever is safe ('auto').",
+    )
+    parser.addini("fork_template", "As --fork-template.", default="auto")
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
     parser.addini("fork_jobs", "Forked tests at a time: a number, or 'auto'.", default="1")
@@ -83,6 +94,7 @@ def read_settings(config: pytest.Config) -> Settings:
         preload=_read_modules(config),
         timeout=_read_timeout(config),
         jobs=_read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs"),
+        template=_read_template(_option_or_ini(config, "fork_template")),
         output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
     )
 
@@ -140,6 +152,12 @@ def _read_number(value: str, where: str) -> int:
     if number < 1:
         raise pytest.UsageError(f"{where} must be a whole number above 0, not {value!r}")
     return number
+
+
+def _read_template(value: str) -> str:
+    if value not in TEMPLATES:
+        raise pytest.UsageError(f"the ini option fork_template must be one of {', '.join(TEMPLATES)}, not {value!r}")
+    return value
 
 
 def _processors() -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import forkcore
 
+_PYTEST_FRAMES = ("/_pytest/", "/pluggy/")
 _OWN_FRAME = 'pytest_forkiso/_inchild.py"'
 Phase = Literal["setup", "call", "teardown"]
 
@@ -55,14 +56,14 @@ def phase_of_death(noted: str, last: pytest.TestReport | None) -> Phase:
     return "teardown"
 
 
-def without_our_frames(trace: str) -> str:
-    """Leave out of a traceback of faulthandler how the test's process came to run the test."""
+def users_frames(trace: str) -> str:
+    """Leave out of a traceback of faulthandler the frames of pytest, and how the process came to run the test."""
     lines: list[str] = []
-    skipping = False
+    is_own = False
     for line in trace.splitlines():
         is_frame = line.startswith("  File ")
-        skipping = is_frame and (skipping or _OWN_FRAME in line)
-        if not skipping:
+        is_own = is_frame and (is_own or _OWN_FRAME in line)
+        if not is_own and not (is_frame and any(part in line for part in _PYTEST_FRAMES)):
             lines.append(line)
     return "\n".join(lines)
 

@@ -30,6 +30,9 @@ class ThreadHazard(NamedTuple):
     module: str
     place: str
 
+    def __str__(self) -> str:
+        return f"{self.name!r} ({self.place})"
+
 
 def threads() -> Iterator[ThreadHazard]:
     """Find the other Python threads of this process."""
@@ -45,9 +48,18 @@ def threads() -> Iterator[ThreadHazard]:
             )
 
 
+def hazardous_threads() -> Iterator[ThreadHazard]:
+    """Find the threads that make a fork of this process unsafe."""
+    return (thread for thread in threads() if not _is_harmless(thread))
+
+
 def harmless_threads() -> list[str]:
     """Give the names of threads that are known to be no hazard."""
-    return [thread.name for thread in threads() if thread.module.partition(".")[0] in HARMLESS_MODULES]
+    return [thread.name for thread in threads() if _is_harmless(thread)]
+
+
+def _is_harmless(thread: ThreadHazard) -> bool:
+    return thread.module.partition(".")[0] in HARMLESS_MODULES
 
 
 def _first_frame(frame: FrameType) -> FrameType:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
@@ -23,14 +23,30 @@ from pytest_forkiso._stream import (
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from pytest_forkiso._slots import PhaseBoard, Slot
+    from pytest_forkiso._slots import Slot, SlotTable
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
 DUMP_SIGNAL = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
 """Makes a child write the traceback of all its threads; one that tests hardly use."""
+
+
+class Order(NamedTuple):
+    """What a child is told to do.
+
+    Attributes:
+        index: Of the test among the session's items.
+        nodeid: Of the test.
+        slot: Number of its output files.
+        attempts: At this test, made in other children before.
+    """
+
+    index: int
+    nodeid: str
+    slot: int
+    attempts: int
 
 
 class InChild:
@@ -39,35 +55,35 @@ class InChild:
     Made in pytest's own process, before the template is forked from it; forks get it with the rest of the memory.
     """
 
-    def __init__(self, session: pytest.Session, slots: Sequence[Slot], output_limit: int, board: PhaseBoard) -> None:
+    def __init__(self, session: pytest.Session, table: SlotTable, output_limit: int) -> None:
         self._session = session
         self._config = session.config
-        self._slots = slots
-        self._stream = ReportStream(self._config, output_limit, board)
+        self._table = table
+        self._stream = ReportStream(self._config, output_limit, table)
         self._faults = -1
         self._adopt_orphans: Callable[[], None] = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
     def prepare(self) -> None:
         """Make the template ready for its first fork."""
-        self._adopt_orphans = _orphan_adoption()
+        self._adopt_orphans = orphan_adoption()
         self._adopt_orphans()
-        self._config.pluginmanager.register(self._stream, "forkiso-stream")
-        self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
-        self._arm_faulthandler()
+        self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
         gc.collect()
         gc.freeze()
 
-    def _arm_faulthandler(self) -> None:
-        """Let a crash write its traceback to a descriptor that each child points at its own file."""
-        if self._config.pluginmanager.is_blocked("faulthandler"):
-            return
-        import faulthandler
+    def take_over(self) -> None:
+        """Register what sends reports, and what writes a traceback when this process crashes."""
+        self._config.pluginmanager.register(self._stream, "forkiso-stream")
+        self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
+        if not self._config.pluginmanager.is_blocked("faulthandler"):
+            import faulthandler
 
-        self._faults = os.dup(self._slots[0].faults)
-        faulthandler.enable(file=self._faults)
-        faulthandler.register(DUMP_SIGNAL, file=self._faults)
+            # Each child points this descriptor at a file of its own.
+            self._faults = os.dup(self._table.slots[0].faults)
+            faulthandler.enable(file=self._faults)
+            faulthandler.register(DUMP_SIGNAL, file=self._faults)
 
     def run(self, channel: socket.socket) -> NoReturn:
         """Wait for the order to run a test, run it, and end the process.
@@ -79,15 +95,24 @@ class InChild:
             os.setpgid(0, 0)
         self._adopt_orphans()
         end = ChannelEnd(channel.detach())
-        _, index, slot_number, attempts = end.receive()
-        started = time.monotonic()
+        order = Order(*end.receive()[1:])
+        self.obey(end, order, self._session.items[order.index], time.monotonic())
+
+    def obey(self, end: ChannelEnd, order: Order, item: pytest.Item, started: float) -> NoReturn:
+        """Run one test, and end the process.
+
+        Args:
+            end: Of the channel; consumed.
+            order: What was received there.
+            item: The test that is meant.
+            started: When the order came, on the monotonic clock.
+        """
         try:
-            self._attach(end, self._slots[slot_number])
-            _reruns.tell_attempts(self._config, attempts)
-            item = self._session.items[index]
+            self._attach(end, self._table.slots[order.slot])
+            _reruns.tell_attempts(self._config, order.attempts)
             end.send((*self._run_item(item), started))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
-            end.send(("error", describe_error(error)))
+            end.send(("error", describe_error(error), started))
         flush_streams()
         end.leave()
 
@@ -140,7 +165,7 @@ def _has_terminal() -> bool:
         return False
 
 
-def _orphan_adoption() -> Callable[[], None]:
+def orphan_adoption() -> Callable[[], None]:
     """Give a function that makes the process the parent of what its descendants leave behind (prctl(2); Linux).
 
     In a child, so that it finds what its test has left; in the template, for children that crash before they can look.

@@ -17,7 +17,7 @@ from pytest_forkiso._slots import read_text
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_forkiso._slots import PhaseBoard, Slot
+    from pytest_forkiso._slots import Slot, SlotTable
 
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
 EXIT_GRACE = 5.0
@@ -39,10 +39,10 @@ class ForkedRun:
         last_report: Of the phase reported last.
     """
 
-    def __init__(self, child: forkcore.Child, slot: Slot, board: PhaseBoard) -> None:
+    def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable) -> None:
         self.child = child
         self.slot = slot
-        self._board = board
+        self._table = table
         self.attempts = 0
         self.item: pytest.Item | None = None
         self.events: list[Event] = []
@@ -77,7 +77,7 @@ class ForkedRun:
         self.ordered = self._phase_began = time.monotonic()
         if timeout is not None:
             self._deadline = self.ordered + timeout
-        self.answer(("run", index, self.slot.number, attempts))
+        self.answer(("run", index, item.nodeid, self.slot.number, attempts))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child. It is small: it fits into the socket's buffer, or nobody listens any more."""
@@ -205,7 +205,7 @@ class ForkedRun:
         )
 
     def _phase(self) -> _failures.Phase:
-        return _failures.phase_of_death(self._board.phase(self.slot.number), self.last_report)
+        return _failures.phase_of_death(self._table.phase(self.slot), self.last_report)
 
     def _summary(self) -> str:
         phase = self._phase()
@@ -218,7 +218,8 @@ class ForkedRun:
     def _details(self, limit: int) -> str:
         trace = read_text(self.slot.faults, limit)
         if trace:
-            return _failures.without_our_frames(trace)
+            shows_all = self.item is not None and self.item.config.option.fulltrace
+            return trace if shows_all else _failures.users_frames(trace)
         if self.timed_out:
             return "No traceback: the process blocks signals, was stopped, or hung outside Python."
         return ""

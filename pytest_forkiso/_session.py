@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_forkiso import _private
+from pytest_forkiso._bare import PLUGIN_NAME
 from pytest_forkiso._config import Settings, check_marker, is_forked
 from pytest_forkiso._scheduler import Scheduler
 from pytest_forkiso._summary import Statistics, resident_bytes
-from pytest_forkiso._template import ChildSource, can_fork
+from pytest_forkiso._template import ChildSource, can_fork, choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -22,11 +23,15 @@ class ForkedSession:
 
     Attributes:
         statistics: Of the children so far.
+        template_kind: Where the template comes from; empty where no test is forked.
+        template_reason: Why from there.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.statistics = Statistics()
+        self.template_kind = ""
+        self.template_reason = ""
         self._forked: set[int] = set()
 
     def select(self, session: pytest.Session) -> None:
@@ -36,6 +41,8 @@ class ForkedSession:
             pytest.UsageError: A marker is wrong, or this platform cannot fork.
         """
         config = session.config
+        if config.pluginmanager.hasplugin(PLUGIN_NAME):
+            return  # this session runs one test, in a child, for another session
         if config.pluginmanager.hasplugin("dsession"):
             return  # pytest-xdist's controller runs no tests; its workers do, and have a session like this one
         chosen = [item for item in session.items if is_forked(item, self.settings)]
@@ -45,6 +52,7 @@ class ForkedSession:
             return
         if not can_fork():
             raise pytest.UsageError("tests cannot be forked on this platform: it has no fork(); run them without --forked")
+        self.template_kind, self.template_reason = choose_template(self.settings)
         self._forked = {id(item) for item in chosen}
         is_worker = hasattr(config, "workerinput")
         config.pluginmanager.register(_WorkerLoop(self) if is_worker else _OwnLoop(self), "forkiso-loop")
@@ -56,7 +64,7 @@ class ForkedSession:
     @contextlib.contextmanager
     def scheduler(self, session: pytest.Session) -> Iterator[Scheduler]:
         """Fork the template, and end it and everything below it at the end."""
-        source = ChildSource(session, self.settings)
+        source = ChildSource(session, self.settings, self.template_kind)
         try:
             scheduler = Scheduler(session, self.settings, source, self.statistics)
             try:

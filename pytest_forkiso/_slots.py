@@ -11,54 +11,69 @@ import tempfile
 _PHASES = ("setup", "call", "teardown")
 
 
-class PhaseBoard:
-    """A page of shared memory where each child notes its phase: it outlives a crash, and writing costs nothing."""
-
-    def __init__(self, slots: int) -> None:
-        self._page = mmap.mmap(-1, slots)
-
-    def note(self, slot: int, phase: str) -> None:
-        """Note that the child with these output files has begun a phase."""
-        self._page[slot] = _PHASES.index(phase)
-
-    def phase(self, slot: int) -> str:
-        """Give the phase that was noted last."""
-        return _PHASES[self._page[slot]]
-
-    def close(self) -> None:
-        """Unmap the page."""
-        self._page.close()
-
-
 class Slot:
     """The files that one child at a time writes to; they outlive a crash.
 
     Attributes:
+        number: Its place in the table.
         stdout: Descriptor of what pytest captures.
         stderr: As stdout.
         faults: Descriptor of what faulthandler writes.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, descriptors: tuple[int, int, int]) -> None:
         self.number = number
-        self.stdout = _anonymous_file(f"forkiso-stdout-{number}")
-        self.stderr = _anonymous_file(f"forkiso-stderr-{number}")
-        self.faults = _anonymous_file(f"forkiso-faults-{number}")
-
-    def descriptors(self) -> tuple[int, int, int]:
-        """Give all of them."""
-        return self.stdout, self.stderr, self.faults
+        self.stdout, self.stderr, self.faults = descriptors
 
     def clear(self) -> None:
         """Empty the files, for the next child. The offset is shared with the child: it is set back as well."""
-        for fd in self.descriptors():
+        for fd in (self.stdout, self.stderr, self.faults):
             if os.fstat(fd).st_size:
                 os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
 
+
+class SlotTable:
+    """All slots, and a page of shared memory where each child notes its phase.
+
+    Writing there costs nothing, and what is written outlives a crash. The descriptors are owned by the process that
+    made the table; forks have them too, and a process that was given them can `attach`.
+
+    Attributes:
+        slots: In the order of their numbers.
+    """
+
+    def __init__(self, descriptors: list[int]) -> None:
+        self._descriptors = descriptors
+        self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
+        files = iter(descriptors[1:])
+        self.slots = [Slot(number, triple) for number, triple in enumerate(zip(files, files, files, strict=True))]
+
+    @classmethod
+    def create(cls, count: int) -> SlotTable:
+        """Make the files of so many slots."""
+        page = _anonymous_file("forkiso-phases")
+        os.ftruncate(page, mmap.PAGESIZE)
+        names = [f"forkiso-{kind}-{number}" for number in range(count) for kind in ("stdout", "stderr", "faults")]
+        return cls([page, *map(_anonymous_file, names)])
+
+    @property
+    def descriptors(self) -> list[int]:
+        """What another process needs to `attach`, under the same numbers."""
+        return self._descriptors
+
+    def note_phase(self, slot: Slot, phase: str) -> None:
+        """Note that the child with these files has begun a phase."""
+        self._page[slot.number] = _PHASES.index(phase)
+
+    def phase(self, slot: Slot) -> str:
+        """Give the phase that was noted last."""
+        return _PHASES[self._page[slot.number]]
+
     def close(self) -> None:
-        """Close the files."""
-        for fd in self.descriptors():
+        """Unmap the page, and close the files."""
+        self._page.close()
+        for fd in self._descriptors:
             os.close(fd)
 
 

@@ -81,9 +81,9 @@ class Muted(Exception):  # noqa: N818 - no error: it says that a hook call goes 
 class ReportStream:
     """A plugin of the child: what would be reported here is sent to pytest's own process, and reported there."""
 
-    def __init__(self, config: pytest.Config, output_limit: int, board: _slots.PhaseBoard) -> None:
+    def __init__(self, config: pytest.Config, output_limit: int, table: _slots.SlotTable) -> None:
         self._config = config
-        self._board = board
+        self._table = table
         self._output_limit = output_limit
         self._junit = _private.junit_log(config)
         self._channel: ChannelEnd | None = None
@@ -99,7 +99,7 @@ class ReportStream:
         """
         self._channel = channel
         self._slot = slot
-        self._board.note(slot.number, "setup")
+        self._table.note_phase(slot, "setup")
 
     @property
     def channel(self) -> ChannelEnd:
@@ -187,7 +187,7 @@ class ReportStream:
         slot = self._slot
         if slot is None:
             return (yield)
-        self._board.note(slot.number, phase)
+        self._table.note_phase(slot, phase)
         try:
             return (yield)
         finally:

@@ -1,7 +1,9 @@
-"""The template: forked from pytest itself, prepared, and asked for children."""
+"""The template: forked from pytest itself, or a fresh interpreter; prepared, and asked for children."""
 
 from __future__ import annotations
 
+import os
+import pickle  # noqa: S403 - read by the template alone
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,7 @@ import pytest
 from pytest_forkiso import _hazards
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._run import ForkedRun
-from pytest_forkiso._slots import PhaseBoard, Slot
+from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._stream import flush_streams
 
 if TYPE_CHECKING:
@@ -24,40 +26,31 @@ AHEAD = 1
 class ChildSource:
     """Owns the template, its idle children and the output files of all of them."""
 
-    def __init__(self, session: pytest.Session, settings: Settings) -> None:
-        """Fork the template from this process, and prepare it.
+    def __init__(self, session: pytest.Session, settings: Settings, kind: str) -> None:
+        """Make the template, and prepare it.
+
+        Args:
+            session: After collection.
+            settings: Of the run.
+            kind: "fork" or "bare", see `choose_template`.
 
         Raises:
             pytest.UsageError: A module could not be preloaded, or this process cannot be forked.
         """
         # Each child that is about to end still holds its files: twice as many as run at a time, and those ahead.
-        self.slots = [Slot(number) for number in range(2 * settings.jobs + AHEAD + 1)]
-        self._free = list(reversed(self.slots))
+        self._table = SlotTable.create(2 * settings.jobs + AHEAD + 1)
+        self._free = list(reversed(self._table.slots))
         self._idle: list[forkcore.Child] = []
-        self._board = PhaseBoard(len(self.slots))
-        in_child = InChild(session, self.slots, settings.output_limit, self._board)
-        flush_streams()
         try:
-            self.template = forkcore.fork_here(
-                namespace={"prepare": in_child.prepare, "run": in_child.run}, allow_hazards=_hazards.harmless_threads()
-            )
-        except forkcore.ForkHazard as error:
-            self._close_slots()
-            raise pytest.UsageError(f"pytest cannot be forked: {error}") from error
-        try:
-            self._prepare(settings)
+            if kind == "fork":
+                self.template = _fork_template(session, settings, self._table)
+                self._target = ":run"
+            else:
+                self.template = _bare_template(session, settings, self._table)
+                self._target = "pytest_forkiso._bare:run"
         except BaseException:
-            self.close()
+            self._table.close()
             raise
-
-    def _prepare(self, settings: Settings) -> None:
-        try:
-            if settings.preload:
-                self.template.preload(*settings.preload).ready()
-        except forkcore.RemoteError as error:
-            names = ", ".join(settings.preload)
-            raise pytest.UsageError(f"--fork-preload {names} failed in the template:\n{_remote_text(error)}") from error
-        self.template.eval("prepare()").ready()
 
     def has_free_slot(self) -> bool:
         """Tell whether another test can be started."""
@@ -69,12 +62,12 @@ class ChildSource:
             self.fork_ahead(1)
         slot = self._free.pop()
         slot.clear()
-        return ForkedRun(self._idle.pop(0), slot, self._board)
+        return ForkedRun(self._idle.pop(0), slot, self._table)
 
     def fork_ahead(self, count: int) -> None:
         """Have at least so many children ready; does not wait for them."""
         while len(self._idle) < count:
-            self._idle.append(self.template.fork().run(":run", die_with_parent=True, reseed=False))
+            self._idle.append(self.template.fork().run(self._target, die_with_parent=True, reseed=False))
 
     def give_back(self, run: ForkedRun) -> None:
         """Take the files of a child that has ended."""
@@ -92,18 +85,76 @@ class ChildSource:
             child.detach()
         self._idle.clear()
         self.template.close()
-        self._close_slots()
-
-    def _close_slots(self) -> None:
-        for slot in self.slots:
-            slot.close()
-        self._board.close()
+        self._table.close()
 
 
-def _remote_text(error: forkcore.RemoteError) -> str:
-    return error.remote_traceback or str(error)
+def choose_template(settings: Settings) -> tuple[str, str]:
+    """Choose where the template comes from; give the kind and the reason."""
+    if settings.template != "auto":
+        return settings.template, "the user asked for it"
+    if sys.platform == "darwin":
+        return "bare", "system libraries of macOS do not survive a fork"
+    found = list(_hazards.hazardous_threads())
+    if found:
+        return "bare", f"a fork would not have these threads: {', '.join(map(str, found))}"
+    return "fork", "nothing speaks against it"
+
+
+def _fork_template(session: pytest.Session, settings: Settings, table: SlotTable) -> forkcore.Template:
+    """Fork this process: everything that was collected is there."""
+    in_child = InChild(session, table, settings.output_limit)
+    flush_streams()
+    try:
+        template = forkcore.fork_here(
+            namespace={"prepare": in_child.prepare, "run": in_child.run},
+            allow_hazards=_hazards.harmless_threads(),
+        )
+    except forkcore.ForkHazard as error:
+        raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
+    return _prepare(template, settings, "prepare()")
+
+
+def _bare_template(session: pytest.Session, settings: Settings, table: SlotTable) -> forkcore.Template:
+    """Execute a fresh interpreter: it knows pytest and the preloads, and nothing of the project."""
+    config = session.config
+    plan = pickle.dumps((_arguments(config), table.descriptors, settings.output_limit))
+    template = forkcore.new_exec(
+        cwd=config.invocation_params.dir, pass_fds=table.descriptors, title="forkiso bare template"
+    )
+    ours = [name for name in sys.modules if name.startswith("_pytest.")]
+    template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
+    return _prepare(template.send_arg(plan), settings, "import gc; gc.collect(); gc.freeze()")
+
+
+def _arguments(config: pytest.Config) -> list[str]:
+    """Give the command line for a session that runs one test for this one."""
+    arguments = list(config.invocation_params.args)
+    if config.pluginmanager.hasplugin("xdist"):
+        arguments.append("-n0")
+    if config.pluginmanager.hasplugin("_cov"):
+        arguments.append("--cov-append")  # or it would erase what other children have measured
+    return arguments
+
+
+def _prepare(template: forkcore.Template, settings: Settings, code: str) -> forkcore.Template:
+    try:
+        _preload(template, settings.preload)
+        return template.eval(code).ready()
+    except BaseException:
+        template.close()
+        raise
+
+
+def _preload(template: forkcore.Template, modules: tuple[str, ...]) -> None:
+    if not modules:
+        return
+    try:
+        template.preload(*modules).ready()
+    except forkcore.RemoteError as error:
+        text = error.remote_traceback or str(error)
+        raise pytest.UsageError(f"--fork-preload {','.join(modules)} failed in the template:\n{text}") from error
 
 
 def can_fork() -> bool:
     """Tell whether this platform has what a template needs."""
-    return sys.platform != "win32" and hasattr(__import__("os"), "fork")
+    return sys.platform != "win32" and hasattr(os, "fork")

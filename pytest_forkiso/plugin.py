@@ -44,6 +44,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_SESSION].select(session)
 
 
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    forked = config.stash[_SESSION]
+    if not forked.template_kind or (forked.template_kind == "fork" and config.get_verbosity() < 1):
+        return None  # the usual case is worth a line under -v only
+    return f"forkiso: template from '{forked.template_kind}', because {forked.template_reason}"
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     statistics = config.stash[_SESSION].statistics
     if statistics.children and config.get_verbosity() > -2:  # noqa: PLR2004 - not under -qq

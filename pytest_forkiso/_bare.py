@@ -1,0 +1,88 @@
+"""Children of a bare template: each loads conftest files and its own test file itself, in its own process.
+
+For projects whose conftest files or test modules start threads, which no fork would have.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle  # noqa: S403 - what the template is given comes from pytest's own process
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from pytest_forkiso._inchild import InChild, Order, orphan_adoption
+from pytest_forkiso._slots import SlotTable, read_text
+from pytest_forkiso._stream import ChannelEnd, flush_streams
+
+if TYPE_CHECKING:
+    import socket
+
+PLUGIN_NAME = "forkiso-bare"
+"""Registered in sessions that run one test for another session; the plugin does nothing else there."""
+
+
+def run(channel: socket.socket, plan: bytes) -> NoReturn:
+    """Wait for the order to run a test, collect its file, run it, and end the process.
+
+    Args:
+        channel: To pytest's own process; consumed.
+        plan: Pickled command line, descriptors of the slots, and limit of output.
+    """
+    arguments, descriptors, output_limit = pickle.loads(plan)  # noqa: S301 - see above
+    os.setpgid(0, 0)
+    orphan_adoption()()
+    end = ChannelEnd(channel.detach())
+    order = Order(*end.receive()[1:])
+    table = SlotTable(descriptors)
+    slot = table.slots[order.slot]
+    session = OneTestSession(end, order, table, output_limit)
+    # What pytest says before the test is nobody's business, but if there is no test it says why.
+    table.note_phase(slot, "setup")
+    session.hide_output(slot.stdout)
+    code = pytest.main(arguments, plugins=[session])
+    flush_streams()
+    said = read_text(slot.stdout, output_limit)
+    text = f"{order.nodeid} was not found in a child of the bare template (exit code {code}):\n{said}"
+    end.send(("error", text, time.monotonic()))
+    end.leave()
+
+
+class OneTestSession:
+    """Turns a session of pytest into one that runs a single test."""
+
+    __name__ = PLUGIN_NAME  # what pluggy registers it as
+
+    def __init__(self, end: ChannelEnd, order: Order, table: SlotTable, output_limit: int) -> None:
+        self._end = end
+        self._order = order
+        self._table = table
+        self._output_limit = output_limit
+        self._started = time.monotonic()
+        self._saved: tuple[int, int] = (-1, -1)
+
+    def hide_output(self, fd: int) -> None:
+        """Let both output streams go to a file until the test begins."""
+        self._saved = (os.dup(1), os.dup(2))
+        os.dup2(fd, 1)
+        os.dup2(fd, 2)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        # Ini file, root directory and initial conftest files are those of the whole run by now.
+        config.args[:] = [str(config.rootpath / self._order.nodeid.partition("::")[0])]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        found = [item for item in session.items if item.nodeid == self._order.nodeid]
+        if not found:
+            return None
+        flush_streams()
+        for saved, fd in zip(self._saved, (1, 2), strict=True):
+            os.dup2(saved, fd)
+            os.close(saved)
+        self._table.slots[self._order.slot].clear()
+        in_child = InChild(session, self._table, self._output_limit)
+        in_child.take_over()
+        in_child.obey(self._end, self._order, found[0], self._started)
