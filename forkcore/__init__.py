@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from forkcore._state import ExitStatus, ResourceUsage
     from forkcore._sync import Child, Template
     from forkcore.errors import (
+        ChildDied,
         ForkcoreError,
         ForkFailed,
         ForkHazard,
         FrameTooLarge,
+        NotPicklable,
         ObjectSpent,
         ProtocolError,
         RemoteError,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Channel",
     "Child",
+    "ChildDied",
     "Context",
     "ExitStatus",
     "ForkExecutor",
@@ -42,6 +45,7 @@ __all__ = [
     "ForkHazard",
     "ForkcoreError",
     "FrameTooLarge",
+    "NotPicklable",
     "ObjectSpent",
     "ProtocolError",
     "RemoteError",

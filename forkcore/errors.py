@@ -123,6 +123,31 @@ class TemplateDied(ForkcoreError):
         return type(self), (self.args[0], self.pid, self.status)
 
 
+class ChildDied(ForkcoreError):
+    """The child that performed a call of `forkcore.ForkExecutor` is gone, and gave no result.
+
+    Cause: `status` tells: the signal that ended it, or the exit code that it left with. Remedy:
+    find out what the function did to its process; calls in other children are not touched.
+    """
+
+    def __init__(self, message: str, pid: int | None = None, status: ExitStatus | None = None) -> None:
+        super().__init__(message)
+        self.pid = pid
+        self.status = status
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), (self.args[0], self.pid, self.status)
+
+
+class NotPicklable(ForkcoreError, TypeError):
+    """A call of `forkcore.ForkExecutor`, or its result, cannot cross to another process.
+
+    Cause: the exception's ``__cause__``, which pickle raised: lambdas, local functions, open files
+    and locks cannot be pickled; or the other process cannot import what the pickle names. Remedy:
+    use functions at the top of a module that can be imported, and pass descriptors by `send_fd`.
+    """
+
+
 class ObjectSpent(ForkcoreError, ValueError):
     """The template object was used up before.
 

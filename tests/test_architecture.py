@@ -16,6 +16,7 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 # From left to right: a module imports only what stands further left, or beside it where noted.
 LAYERS = [
     ["errors"],
+    ["_executor_child"],
     ["_messages"],
     ["_wire"],
     ["_state"],
@@ -28,6 +29,9 @@ LAYERS = [
     ["_context"],
     ["aio"],
     ["early", "sandbox"],
+    ["_executor_calls"],
+    ["_executor_queue", "_executor_template"],
+    ["_executor_thread"],
     ["executor"],
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,154 @@
+"""Functions for `forkcore.ForkExecutor` to call; imported in its children, by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+state: dict[str, Any] = {}
+
+
+def double(number: int) -> int:
+    """Give twice the number."""
+    return number * 2
+
+
+def pid() -> int:
+    """Give the id of the child."""
+    return os.getpid()
+
+
+def parent_pid() -> int:
+    """Give the id of the template."""
+    return os.getppid()
+
+
+def fail(message: str) -> None:
+    """Raise."""
+    raise ValueError(message)
+
+
+def fail_on(number: int, bad: int) -> int:
+    """Raise for one number, and give back the others."""
+    if number == bad:
+        raise ValueError(f"{number} is bad")
+    return number
+
+
+def kill_itself(number: int = signal.SIGKILL) -> None:
+    """Die with a signal."""
+    os.kill(os.getpid(), number)
+    threading.Event().wait()
+
+
+def leave(code: int) -> None:
+    """End the process without a result."""
+    os._exit(code)
+
+
+def exit_politely(code: int) -> None:
+    """End the process as Python programs do."""
+    sys.exit(code)
+
+
+def size_of(data: bytes) -> int:
+    """Say how much has arrived."""
+    return len(data)
+
+
+def zeros(size: int) -> bytes:
+    """Give a result of that size."""
+    return bytes(size)
+
+
+def a_lock() -> Any:
+    """Give what cannot be pickled."""
+    return threading.Lock()
+
+
+class Unpicklable:
+    """Can be pickled, but not brought back."""
+
+    def __reduce__(self) -> Any:
+        return explode, ()
+
+
+def explode() -> None:
+    """Fail, where an object is to be brought back."""
+    raise RuntimeError("cannot be brought back")
+
+
+def an_unpicklable() -> Unpicklable:
+    """Give what can be sent and not be brought back."""
+    return Unpicklable()
+
+
+class OddError(Exception):
+    """Cannot be made again from its arguments."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+class LockedError(Exception):
+    """Cannot be pickled."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.lock = threading.Lock()
+
+
+def raise_odd() -> None:
+    """Raise what cannot be made again."""
+    raise OddError("very", "odd")
+
+
+def raise_locked() -> None:
+    """Raise what cannot be pickled."""
+    raise LockedError("with a lock")
+
+
+def initialize(value: str) -> None:
+    """Note that this was called."""
+    state["value"] = value
+    state["count"] = state.get("count", 0) + 1
+
+
+def initialized() -> tuple[Any, Any]:
+    """Say what `initialize` has noted."""
+    return state.get("value"), state.get("count")
+
+
+def remember(value: int) -> list[int]:
+    """Say which values this child has seen."""
+    state.setdefault("seen", []).append(value)
+    return list(state["seen"])
+
+
+def is_loaded(module: str) -> bool:
+    """Say whether a module is loaded."""
+    return module in sys.modules
+
+
+def wait_for_file(path: str) -> int:
+    """Stay until the file is there; gives the pid."""
+    Path(path + f".{os.getpid()}").touch()
+    while not Path(path).exists():
+        time.sleep(0.002)
+    return os.getpid()
+
+
+def linger(path: str) -> str:
+    """Leave a thread behind that ends when the file is there."""
+    threading.Thread(target=wait_for_file, args=(path,)).start()
+    return "done"
+
+
+def environment(name: str) -> str | None:
+    """Give a variable of the environment."""
+    return os.environ.get(name)
