@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from helpers import leak_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+pytest_plugins = ["pytester"]  # here, since pytest wants it at the top
 
 
 @pytest.fixture

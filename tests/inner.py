@@ -1,0 +1,364 @@
+"""Runs of pytest inside of a test: started, watched, ended, and what they reported."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from helpers import PATIENCE, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pytest
+
+TAG_VARIABLE = "FORKISO_TEST_TAG"
+PLUGINS = Path(__file__).parent / "inner_plugins"
+RUN_LIMIT = 120.0
+"""Seconds after which a run hangs; none takes a tenth of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """One phase of a test, as pytest's own process reported it."""
+
+    nodeid: str
+    location: Any
+    when: str
+    type: str
+    outcome: str
+    category: str
+    wasxfail: str | None
+    text: str
+    message: str | None
+    sections: list[list[str]]
+    properties: list[Any]
+    keywords: list[str]
+    has_times: bool
+
+    @property
+    def everything(self) -> str:
+        """The failure and all sections as one text."""
+        return "\n".join([self.text, *(f"--- {name} ---\n{text}" for name, text in self.sections)])
+
+    def section(self, name: str) -> str:
+        """Give the text of the section of this name; there must be just one."""
+        (text,) = [text for title, text in self.sections if title == name]
+        return text
+
+
+class Run:
+    """A run of pytest that has ended.
+
+    Attributes:
+        code: Exit code; negative for a signal.
+        out: Standard output and error.
+        records: What the recorder wrote, in order.
+        reports: The reports among it.
+    """
+
+    def __init__(self, code: int, out: str, records: list[dict[str, Any]]) -> None:
+        self.code = code
+        self.out = out
+        self.records = records
+        fields = [{key: value for key, value in row.items() if key != "kind"} for row in self.of_kind("report")]
+        self.reports = [Report(**row) for row in fields]
+
+    def of_kind(self, kind: str) -> list[dict[str, Any]]:
+        """Give the records of a kind."""
+        return [row for row in self.records if row["kind"] == kind]
+
+    def outcomes(self) -> dict[str, str]:
+        """Give what the terminal counts, joined over the phases, by the test's name within its file."""
+        found: dict[str, list[str]] = {}
+        for report in self.reports:
+            categories = found.setdefault(_short(report.nodeid), [])
+            if report.category:
+                categories.append(report.category)
+        return {name: "+".join(categories) for name, categories in found.items()}
+
+    def phases(self, name: str) -> list[str]:
+        """Give the phases and outcomes of a test: ``["setup passed", "call failed", …]``."""
+        return [f"{report.when} {report.outcome}" for report in self.reports if _short(report.nodeid) == name]
+
+    def report(self, name: str, when: str) -> Report:
+        """Give the report of a phase of a test; there must be just one."""
+        found = [report for report in self.reports if _short(report.nodeid) == name and report.when == when]
+        assert len(found) == 1, f"{len(found)} reports of {name}, {when}:\n{self.out}"
+        return found[0]
+
+    def failure(self, name: str) -> Report:
+        """Give the only report of a test that has a category other than passed."""
+        found = [r for r in self.reports if _short(r.nodeid) == name and r.category not in ("", "passed")]
+        assert len(found) == 1, f"{len(found)} failures of {name}:\n{self.out}"
+        return found[0]
+
+
+def _short(nodeid: str) -> str:
+    return nodeid.partition("::")[2] or nodeid
+
+
+class Process:
+    """A run of pytest that is under way; its output goes to a file."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], output: Path, record: Path) -> None:
+        self.popen = popen
+        self._output = output
+        self._record = record
+
+    @property
+    def pid(self) -> int:
+        """Of pytest's own process."""
+        return self.popen.pid
+
+    def output(self) -> str:
+        """Give the output so far."""
+        return self._output.read_bytes().decode("utf-8", "backslashreplace")
+
+    def finish(self) -> Run:
+        """Wait for the end."""
+        try:
+            code = self.popen.wait(RUN_LIMIT)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"pytest hangs:\n{self.output()[-5000:]}") from error
+        lines = self._record.read_text().splitlines() if self._record.exists() else []
+        return Run(code, self.output(), [json.loads(line) for line in lines])
+
+
+class Suite:
+    """A folder with tests, and runs of pytest in it.
+
+    Attributes:
+        tag: In the environment of each process of each run.
+        environment: Variables for the runs, beside those of this process.
+    """
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self.pytester = pytester
+        self.path = pytester.path
+        self.tag = uuid.uuid4().hex
+        self.environment: dict[str, str] = {}
+        self._runs = 0
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def write(self, **sources: str) -> None:
+        """Write modules; a name as ``test_it`` gives ``test_it.py``."""
+        self.pytester.makepyfile(**sources)
+
+    def plain(self, *arguments: str) -> Run:
+        """Run pytest without the plugin."""
+        return self.run("-p", "no:forkiso", *arguments)
+
+    def forked(self, *arguments: str) -> Run:
+        """Run pytest with the plugin, all tests forked."""
+        return self.run("-p", "forkiso", "--forked", *arguments)
+
+    def run(self, *arguments: str) -> Run:
+        """Run pytest, and wait for its end."""
+        return self.start(*arguments).finish()
+
+    def start(self, *arguments: str, **options: Any) -> Process:
+        """Start pytest in a session of its own, so that a signal to its group reaches nobody else.
+
+        Args:
+            arguments: For pytest.
+            options: For ``subprocess.Popen``.
+        """
+        self._runs += 1
+        output, record = self.path / f".output{self._runs}", self.path / f".record{self._runs}"
+        with output.open("wb") as file:
+            defaults: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": subprocess.STDOUT}
+            popen = subprocess.Popen(
+                self.command(arguments),
+                **defaults | options,
+                cwd=self.path,
+                env=self._environment(record),
+                start_new_session=True,
+            )
+        self._processes.append(popen)
+        return Process(popen, output, record)
+
+    def command(self, arguments: Iterable[str]) -> list[str]:
+        """Give the command line of a run; SIGINT works in it even if our own caller ignores that."""
+        script = (
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path.insert(0, ''); "
+            "import pytest; sys.exit(pytest.console_main())"
+        )
+        return [sys.executable, "-c", script, "-p", "report_recorder", *arguments]
+
+    def _environment(self, record: Path) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_"))}
+        return kept | {
+            TAG_VARIABLE: self.tag,
+            "COLUMNS": "120",
+            "PYTEST_DEBUG_TEMPROOT": str(self.path),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(PLUGINS),
+            "REPORT_RECORDER_FILE": str(record),
+            **self.environment,
+        }
+
+    def processes(self) -> dict[int, str]:
+        """Give the living processes of all runs so far, whoever their parent is."""
+        return tagged_processes(self.tag)
+
+    def close(self) -> None:
+        """End what is still there.
+
+        Raises:
+            AssertionError: A process was left.
+        """
+        try:
+            wait_for(lambda: not self.processes(), f"no process is left of {self.processes()}")
+        finally:
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for popen in self._processes:
+                popen.wait()
+
+
+def tagged_processes(tag: str) -> dict[int, str]:
+    """Give the command lines of all processes that have this in their environment, zombies left out."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{TAG_VARIABLE}={tag}".encode() not in (folder / "environ").read_bytes():
+                continue
+            state = (folder / "stat").read_bytes().rpartition(b")")[2].split()[0]
+            if state != b"Z":
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()[:200]
+        except OSError:
+            continue  # it has just ended
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------- equal to plain
+
+_VOLATILE = [
+    (re.compile(r"0x[0-9a-f]{6,}"), "0x…"),
+    (re.compile(r"\d+\.\d\ds\b"), "…s"),
+    (re.compile(r"pytest-\d+/"), "pytest-…/"),
+    (re.compile(r"in …s( \(.*\))? =+"), "in …s ="),
+    (re.compile(r"=+ (.* in …s)"), r"= \1"),
+]
+
+
+def steady(text: str) -> str:
+    """Take out of a text what differs from run to run: times, addresses, numbered folders."""
+    for pattern, replacement in _VOLATILE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def steady_records(run: Run) -> list[Any]:
+    """Give all that pytest reported, but for what differs from run to run."""
+    return [json.loads(steady(json.dumps(row))) for row in run.records]
+
+
+def steady_terminal(run: Run) -> list[str]:
+    """Give the lines of the terminal, but for the header, the plugin's own line, and what differs from run to run."""
+    lines = [steady(line) for line in run.out.splitlines()]
+    header = ("platform ", "rootdir: ", "plugins: ", "configfile: ", "cachedir: ", "forkiso: ")
+    return [line for line in lines if not line.startswith(header)]
+
+
+def _lines(run: Run) -> list[str]:
+    """Give the records as lines, warnings last: of a forked test they are known before it has finished, not after."""
+    lines = []
+    for record in sorted(steady_records(run), key=lambda record: bool(record["kind"] == "warning")):
+        for key, value in record.items():
+            lines += [f"{record.get('nodeid')}: {key} = {line}" for line in str(value).splitlines() or [""]]
+    return lines
+
+
+def _difference(plain: list[str], forked: list[str]) -> str:
+    return "\n".join(difflib.unified_diff(plain, forked, "plain", "forked", n=1, lineterm=""))
+
+
+def assert_same(plain: Run, forked: Run) -> None:
+    """Check that pytest said the same in both runs: all records, the terminal, the exit code."""
+    assert plain.records, plain.out
+    different = _difference(_lines(plain), _lines(forked)) or _difference(steady_terminal(plain), steady_terminal(forked))
+    assert not different, f"not as without the plugin:\n{different}"
+    assert forked.code == plain.code
+    assert re.search(r"forkiso: \d+ (child|children) forked", forked.out) or "-qq" in forked.out
+
+
+# ------------------------------------------------------------------------------------------------------------- terminals
+
+
+class Terminal:
+    """A run of pytest at a terminal of its own, and what a user reads and types there."""
+
+    def __init__(self, process: Process, master: int) -> None:
+        self._process = process
+        self._master = master
+        self.text = ""
+        self._seen = 0
+
+    def expect(self, pattern: str) -> str:
+        """Wait for a text beyond what was expected before; give what matched."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := re.compile(pattern).search(self.text, self._seen)):
+            left = deadline - time.monotonic()
+            if left < 0 or not self._read(left):
+                raise AssertionError(f"{pattern!r} does not come:\n{self.text[self._seen :]}\n---\n{self.text}")
+        self._seen = found.end()
+        return found.group()
+
+    def _read(self, seconds: float) -> bool:
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self._master, 65536)
+        except OSError:
+            return False  # the terminal's last user has gone
+        self.text += data.decode("utf-8", "backslashreplace")
+        return bool(data)
+
+    def type(self, keys: str) -> None:
+        """Type keys; ``\\x03`` is Ctrl-C."""
+        os.write(self._master, keys.encode())
+
+    def finish(self) -> Run:
+        """Read to the end, and wait for it."""
+        while self._read(RUN_LIMIT):
+            pass
+        return self._process.finish()
+
+
+@contextlib.contextmanager
+def terminal(suite: Suite, *arguments: str) -> Iterator[Terminal]:
+    """Start pytest as the foreground job of a new terminal."""
+    master, slave = os.openpty()
+    try:
+        process = suite.start(
+            *arguments, stdin=slave, stdout=slave, stderr=slave, preexec_fn=_controlling_terminal(slave)
+        )
+    finally:
+        os.close(slave)
+    try:
+        yield Terminal(process, master)
+    finally:
+        os.close(master)
+
+
+def _controlling_terminal(slave: int) -> Callable[[], None]:
+    import fcntl
+    import termios
+
+    return lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0)

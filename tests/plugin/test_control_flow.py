@@ -1,0 +1,223 @@
+"""What ends a run early, chooses tests by the last run, or interrupts: as without the plugin."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import is_gone, wait_for
+from inner import assert_same, steady_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from inner import Process, Suite
+
+SEQUENCE = """
+import pytest
+def test_a(): pass
+def test_b(): assert 0
+def test_c(): pass
+@pytest.mark.skip
+def test_d(): pass
+def test_e(): assert 0
+def test_f(): pass
+"""
+
+WAITS = """
+import os, pathlib, threading
+import pytest
+
+@pytest.fixture
+def fixture():
+    yield
+    pathlib.Path("torn_down").write_text("yes")
+
+def test_first(): pass
+def test_waits(fixture):
+    pathlib.Path("pid").write_text(str(os.getpid()))
+    pathlib.Path("waits").write_text("yes")
+    threading.Event().wait()
+def test_never(): pathlib.Path("never").write_text("ran")
+"""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["-x"], ["--maxfail=2"], ["--stepwise"], ["--co", "-q"], ["-k", "a or e", "--deselect", "test_sequence.py::test_a"]],
+    ids=" ".join,
+)
+def test_early_ends(suite: Suite, options: list[str]) -> None:
+    """The run stops where it would stop, with the same words and code."""
+    suite.write(test_sequence=SEQUENCE)
+    plain = suite.plain(*options)
+    forked = suite.forked(*options)
+    if "--co" in options:
+        assert steady_terminal(forked) == steady_terminal(plain)
+    else:
+        assert_same(plain, forked)
+
+
+@pytest.mark.parametrize("option", ["--lf", "--ff", "--nf", "--stepwise", "--stepwise-skip"])
+def test_choices_by_the_last_run(suite: Suite, option: str) -> None:
+    """What the last run's failures are is remembered of forked tests as of others."""
+    suite.write(test_sequence=SEQUENCE, test_other="def test_g(): assert 0")
+    results = []
+    for run in (suite.plain, suite.forked):
+        suite.pytester.run("rm", "-rf", ".pytest_cache")
+        run("--maxfail=2", "-q")
+        results.append(run(option, "-v"))
+    assert_same(*results)
+
+
+@pytest.mark.parametrize("where", ["call", "setup", "teardown"])
+@pytest.mark.parametrize("code", [None, 7])
+def test_pytest_exit(suite: Suite, where: str, code: int | None) -> None:
+    """pytest.exit in a test stops the run, with its message and return code."""
+    suite.write(
+        test_exit=f"""
+        import pytest
+        def leave(phase):
+            if phase == "{where}": pytest.exit("enough of it", returncode={code})
+        @pytest.fixture
+        def fixture():
+            leave("setup")
+            yield
+            leave("teardown")
+        def test_a(): pass
+        def test_b(fixture): leave("call")
+        def test_c(): pass
+        """
+    )
+    plain, forked = suite.plain(), suite.forked()
+    assert "enough of it" in forked.out
+    assert "test_c" not in forked.outcomes()
+    assert (forked.code, forked.outcomes()) == (plain.code, plain.outcomes())
+
+
+def test_keyboard_interrupt_in_a_test(suite: Suite) -> None:
+    """The run stops; fixtures are torn down, the summary is printed."""
+    suite.write(
+        test_interrupt="""
+        import pathlib
+        import pytest
+        @pytest.fixture
+        def fixture():
+            yield
+            pathlib.Path("torn_down").write_text("yes")
+        def test_a(): pass
+        def test_b(fixture): raise KeyboardInterrupt
+        def test_c(): pass
+        """
+    )
+    run = suite.forked()
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "1 passed" in run.out
+    assert "KeyboardInterrupt" in run.out
+    assert "test_c" not in run.outcomes()
+    assert (suite.path / "torn_down").exists()
+
+
+def interrupt_group(process: Process) -> None:
+    """As Ctrl-C at a terminal does."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def interrupt_alone(process: Process) -> None:
+    """As ``kill -INT`` does."""
+    os.kill(process.pid, signal.SIGINT)
+
+
+@pytest.mark.parametrize("send", [interrupt_group, interrupt_alone])
+def test_ctrl_c(suite: Suite, send: Callable[[Process], None]) -> None:
+    """The running test is torn down, the summary printed, and all processes are gone with pytest."""
+    suite.write(test_waits=WAITS)
+    process = suite.start("-p", "forkiso", "--forked")
+    wait_for((suite.path / "waits").exists, "the test runs")
+    send(process)
+    run = process.finish()
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "1 passed" in run.out
+    assert "KeyboardInterrupt" in run.out
+    assert (suite.path / "torn_down").exists()
+    assert not (suite.path / "never").exists()
+
+
+def test_ctrl_c_against_a_test_that_ignores_it(suite: Suite) -> None:
+    """A test that does not end by itself is ended."""
+    suite.write(test_waits=WAITS.replace("threading.Event", "import signal; signal.pthread_sigmask(0, range(1, 32)); threading.Event"))
+    process = suite.start("-p", "forkiso", "--forked")
+    wait_for((suite.path / "waits").exists, "the test runs")
+    interrupt_alone(process)
+    run = process.finish()
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "1 passed" in run.out
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
+def test_a_signal_that_ends_pytest_ends_the_test(suite: Suite, number: signal.Signals) -> None:
+    """When pytest's own process goes, template and children go, a test in the middle of its work as well."""
+    suite.write(test_waits=WAITS)
+    process = suite.start("-p", "forkiso", "--forked")
+    wait_for((suite.path / "waits").exists, "the test runs")
+    child = int((suite.path / "pid").read_text())
+    assert not is_gone(child)
+    process.popen.send_signal(number)
+    assert process.popen.wait(60) == -number
+    wait_for(lambda: is_gone(child), "the test's process is gone")
+    wait_for(lambda: not suite.processes(), "all processes are gone")
+
+
+def test_a_parent_that_is_killed_takes_what_a_test_started(suite: Suite) -> None:
+    """What the test itself started is not left either, in a session of its own as it may be."""
+    suite.write(
+        test_starts="""
+        import pathlib, subprocess, threading
+        def test_starts():
+            subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            subprocess.Popen(["sleep", "1000"])
+            pathlib.Path("waits").write_text("yes")
+            threading.Event().wait()
+        """
+    )
+    process = suite.start("-p", "forkiso", "--forked")
+    wait_for((suite.path / "waits").exists, "the test runs")
+    process.popen.kill()
+    process.popen.wait(60)
+    wait_for(lambda: not suite.processes(), "all processes are gone")
+
+
+def test_collection_errors(suite: Suite) -> None:
+    """A module that cannot be collected stops the run, or does not, as ever."""
+    suite.write(test_broken="import no_such_module", test_fine="def test_a(): pass")
+    for options in (["-q"], ["-q", "--continue-on-collection-errors"]):
+        plain, forked = suite.plain(*options), suite.forked(*options)
+        assert (forked.code, forked.outcomes()) == (plain.code, plain.outcomes())
+        assert "no_such_module" in forked.out
+
+
+def test_no_tests(suite: Suite) -> None:
+    """Nothing collected: exit code 5."""
+    suite.write(test_empty="")
+    assert suite.forked().code == pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.mark.parametrize("attribute", ["shouldstop", "shouldfail"])
+def test_a_plugin_stops_the_run(suite: Suite, attribute: str) -> None:
+    """session.shouldstop, set by a plugin in a test's process or in pytest's own, stops the run."""
+    suite.write(
+        conftest=f"""
+        import os
+        def pytest_runtest_teardown(item):
+            if item.name == os.environ["IN_CHILD"]: item.session.{attribute} = "stopped by a plugin"
+        def pytest_runtest_logreport(report):
+            pass
+        """,
+        test_sequence="def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass",
+    )
+    suite.environment["IN_CHILD"] = "test_b"
+    plain, forked = suite.plain(), suite.forked()
+    assert "stopped by a plugin" in forked.out
+    assert (forked.code, forked.outcomes()) == (plain.code, plain.outcomes())

@@ -1,0 +1,389 @@
+"""Whatever a test comes to, pytest says the same of it as without the plugin."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
+
+import pytest
+from inner import assert_same, steady
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inner import Suite
+
+OUTCOMES = '''
+import pytest
+
+def test_passes(): pass
+
+def test_fails():
+    left, right = {"a": [1, 2], "b": "x" * 90}, {"a": [1, 3], "c": "y"}
+    assert left == right, "they differ"
+
+def test_fails_deep():
+    def inner(depth):
+        if depth: inner(depth - 1)
+        else: raise KeyError("deep")
+    inner(3)
+
+def test_chained():
+    try:
+        int("x")
+    except ValueError as error:
+        raise RuntimeError("outer") from error
+
+def test_group():
+    raise ExceptionGroup("some", [ValueError(1), ExceptionGroup("more", [TypeError("two")])])
+
+@pytest.mark.skip(reason="marked")
+def test_skip_mark(): pass
+
+@pytest.mark.skipif(True, reason="if")
+def test_skip_if(): pass
+
+def test_skip_call(): pytest.skip("called")
+
+def test_import_or_skip(): pytest.importorskip("no_such_module_at_all")
+
+@pytest.fixture
+def skipping(): pytest.skip("in a fixture")
+
+def test_skip_fixture(skipping): pass
+
+@pytest.fixture
+def broken(): raise OSError(2, "no such thing", "name")
+
+def test_error_in_setup(broken): pass
+
+@pytest.fixture
+def broken_end():
+    yield
+    raise ValueError("at the end")
+
+def test_error_in_teardown(broken_end): pass
+
+def test_both_fail(broken_end): assert 1 == 2
+
+def test_unknown_fixture(no_such_fixture): pass
+
+@pytest.mark.xfail(reason="known")
+def test_xfail(): assert 0
+
+@pytest.mark.xfail
+def test_xpass(): pass
+
+@pytest.mark.xfail(strict=True, reason="strict")
+def test_xpass_strict(): pass
+
+@pytest.mark.xfail(raises=KeyError)
+def test_xfail_raises(): raise KeyError(1)
+
+@pytest.mark.xfail(raises=KeyError)
+def test_xfail_raises_other(): raise ValueError(1)
+
+@pytest.mark.xfail(run=False, reason="not run")
+def test_xfail_not_run(): raise SystemError
+
+@pytest.mark.xfail("'x' == 'x'", reason="a condition")
+def test_xfail_condition(): assert 0
+
+def test_xfail_call(): pytest.xfail("called")
+
+@pytest.mark.xfail
+def test_xfail_setup(broken): pass
+
+def test_fail_call(): pytest.fail("no traceback", pytrace=False)
+
+def test_system_exit(): raise SystemExit(3)
+
+@pytest.mark.parametrize("value", ["a b", "ü", "[x]", "", None, 1.5, "x::y", "\\n", "\\udc80"])
+def test_parameters(value): assert value != 1.5
+'''
+
+SECTIONS = '''
+import logging, sys, warnings
+import pytest
+
+class OwnWarning(UserWarning):
+    def __init__(self, number, text):
+        super().__init__(number, text)
+    def __str__(self): return "own: " + str(self.args[1])
+
+@pytest.fixture
+def loud():
+    print("out in setup"); print("err in setup", file=sys.stderr); logging.warning("log in setup")
+    warnings.warn("warned in setup")
+    yield
+    print("out in teardown"); logging.error("log in teardown")
+    warnings.warn("warned in teardown", DeprecationWarning)
+
+def test_loud_pass(loud): print("out"); logging.error("log")
+
+def test_loud_fail(loud):
+    sys.stdout.write("no newline"); sys.stderr.write("to err"); logging.error("%s", {"a": 1})
+    warnings.warn(OwnWarning(1, "first"))
+    assert 0
+
+def test_properties(record_property):
+    record_property("number", 1); record_property("list", [1, {"a": (2, 3)}]); record_property("none", None)
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_warning_is_error(): warnings.warn("fatal", RuntimeWarning)
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_warning_ignored(): warnings.warn("nobody sees it", UserWarning)
+
+def test_same_warning():
+    for _ in range(3): warnings.warn("thrice")
+
+def test_warning_with_source():
+    warnings.warn_explicit("explicit", ImportWarning, "some_file.py", 12)
+
+def test_unraisable():
+    class Bad:
+        def __del__(self): raise ValueError("in del")
+    Bad()
+
+def test_thread_exception():
+    import threading
+    thread = threading.Thread(target=lambda: 1 / 0, name="own"); thread.start(); thread.join()
+
+def test_lost_file(): open("lost", "w")
+'''
+
+ODD_EXCEPTIONS = '''
+import pytest
+
+class Unpicklable(Exception):
+    def __init__(self, a, *, b):
+        super().__init__(a); self.b = lambda: b
+class BadRepr(Exception):
+    def __repr__(self): raise RuntimeError("no repr")
+    __str__ = __repr__
+class BadValue:
+    def __repr__(self): raise RuntimeError("no repr either")
+class Exits(Exception):
+    def __str__(self): raise SystemExit(9)
+
+def test_unpicklable(): raise Unpicklable(1, b=2)
+def test_bad_repr(): raise BadRepr()
+def test_bad_value():
+    value = BadValue()
+    assert value == 1
+def test_local_class():
+    class Local(Exception): pass
+    raise Local("local")
+def test_base_exception():
+    class Base(BaseException): pass
+    raise Base("base")
+def test_generator_exit(): raise GeneratorExit
+def test_notes():
+    error = ValueError("with"); error.add_note("a note"); raise error
+def test_surrogates(): raise ValueError("\\udcff lone")
+def test_recursion():
+    def down(): down()
+    down()
+def test_cycle():
+    a, b = ValueError("a"), TypeError("b")
+    a.__context__, b.__context__ = b, a
+    raise a
+def test_syntax_error(): compile("a b", "text.py", "exec")
+def test_group_of_own():
+    class Own(ExceptionGroup): pass
+    raise Own("own", [Unpicklable(1, b=2)])
+'''
+
+VIEWS = [
+    ["-q"],
+    ["-qq"],
+    ["-v", "-rA"],
+    ["-vv", "-ra"],
+    ["--tb=short", "-l"],
+    ["--tb=line"],
+    ["--tb=no", "--no-header"],
+    ["--show-capture=no"],
+    ["--runxfail", "--tb=line"],
+    ["--setup-show", "-k", "teardown or parameters or skip"],
+]
+
+
+@pytest.mark.parametrize("options", VIEWS, ids=" ".join)
+def test_outcomes_under_all_views(suite: Suite, options: list[str]) -> None:
+    """Each outcome there is, under each way of showing it."""
+    suite.write(test_outcomes=OUTCOMES)
+    plain = suite.plain(*options)
+    assert_same(plain, suite.forked(*options))
+
+
+@pytest.mark.parametrize("options", [["--tb=native"], ["--full-trace", "--tb=short"]], ids=" ".join)
+def test_tracebacks_with_internals(suite: Suite, options: list[str]) -> None:
+    """Where pytest shows its own frames, those of the test are as ever; nothing of ours is among them."""
+    suite.write(test_outcomes=OUTCOMES)
+    plain, forked = suite.plain(*options), suite.forked(*options)
+    assert forked.outcomes() == plain.outcomes()
+    assert own_lines(forked.out) == own_lines(plain.out)
+    assert len(own_lines(plain.out)) > 20
+    assert "pytest_forkiso" not in forked.out
+
+
+def own_lines(text: str) -> list[str]:
+    """Give the lines of tracebacks that tell of a place in the test module."""
+    return re.findall(r"test_outcomes\.py[^\n]*line \d+|test_outcomes\.py:\d+: .*", text)
+
+
+def test_the_outcomes_are_all_there(suite: Suite) -> None:
+    """What the comparisons above compare is not empty: each category occurs."""
+    suite.write(test_outcomes=OUTCOMES)
+    categories = {category for report in suite.forked().reports for category in [report.category]}
+    assert categories == {"", "passed", "failed", "error", "skipped", "xfailed", "xpassed"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["-rA"],
+        ["--capture=sys", "-rA"],
+        ["--capture=tee-sys"],
+        ["-W", "error::UserWarning", "--tb=short"],
+        ["--log-level=DEBUG", "--log-format=%(levelname)s %(message)s"],
+        ["-p", "no:logging", "--disable-warnings"],
+    ],
+    ids=" ".join,
+)
+def test_sections_and_warnings(suite: Suite, options: list[str]) -> None:
+    """What is captured, logged, warned of and recorded in each phase."""
+    suite.write(test_sections=SECTIONS)
+    plain = suite.plain(*options)
+    assert_same(plain, suite.forked(*options))
+
+
+@pytest.mark.parametrize("options", [["--tb=short"], ["-l", "-vv"]], ids=" ".join)
+def test_odd_exceptions(suite: Suite, options: list[str]) -> None:
+    """Exceptions that no pickle carries, or that cannot even be printed, look as ever."""
+    suite.write(test_odd=ODD_EXCEPTIONS)
+    plain = suite.plain(*options)
+    forked = suite.forked(*options)
+    assert_same(plain, forked)
+
+
+def test_unittest_and_class_setups(suite: Suite) -> None:
+    """Setups of xunit style, of methods, classes and modules, run and fail as ever."""
+    suite.write(
+        test_xunit="""
+        def setup_module(): global prepared; prepared = True
+        def setup_function(): print("function")
+        def teardown_function(): print("end of function")
+        def test_function(): assert not prepared
+
+        class TestMethods:
+            def setup_method(self, method): self.name = method.__name__
+            def teardown_method(self): assert self.name != "test_two"
+            def test_one(self): assert self.name == "test_one"
+            def test_two(self): pass
+
+        class TestBrokenSetup:
+            @classmethod
+            def setup_class(cls): raise RuntimeError("setup of the class")
+            def test_one(self): pass
+            def test_two(self): pass
+        """
+    )
+    assert_same(suite.plain(), suite.forked())
+
+
+def test_durations(suite: Suite) -> None:
+    """All phases have their times, and the slowest are listed."""
+    suite.write(test_outcomes=OUTCOMES)
+    plain, forked = suite.plain("--durations=0", "-vv"), suite.forked("--durations=0", "-vv")
+
+    def listed(text: str) -> list[str]:
+        return sorted(re.findall(r"^\d+\.\d+s (\w+ +\S+)", text, re.MULTILINE))
+
+    assert len(listed(plain.out)) > 60
+    assert listed(forked.out) == listed(plain.out)
+    assert all(report.has_times for report in forked.reports)
+
+
+def junit(path: Path) -> str:
+    """Give the text of a junit file but for its times."""
+    root = ET.parse(path).getroot()  # noqa: S314 - our own file
+    for element in root.iter():
+        for name in ("time", "timestamp"):
+            element.attrib.pop(name, None)
+    return steady(ET.tostring(root, encoding="unicode"))
+
+
+@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
+def test_junit(suite: Suite, family: str) -> None:
+    """The XML is equal, with what tests record in it, for the suite as well."""
+    suite.write(
+        test_outcomes=OUTCOMES,
+        test_sections=SECTIONS,
+        test_recorded="""
+        def test_property(record_property): record_property("key", "value")
+        def test_suite_property(record_testsuite_property): record_testsuite_property("kind", "whole")
+        def test_suite_property_again(record_testsuite_property): record_testsuite_property("kind", "again")
+        def test_attribute(record_xml_attribute): record_xml_attribute("own", "attribute"); assert 0
+        """,
+    )
+    options = ["-o", f"junit_family={family}", "-o", "junit_logging=all"]
+    suite.plain("--junit-xml=plain.xml", *options)
+    suite.forked("--junit-xml=forked.xml", *options)
+    assert 'value="again"' in junit(suite.path / "plain.xml")
+    assert junit(suite.path / "forked.xml") == junit(suite.path / "plain.xml")
+
+
+def test_result_log_of_another_plugin(suite: Suite) -> None:
+    """A reporting plugin that writes at the end of the run has seen all tests, in order."""
+    suite.write(
+        test_outcomes=OUTCOMES,
+        conftest="""
+        seen = []
+        def pytest_runtest_logreport(report):
+            seen.append(f"{report.nodeid} {report.when} {report.outcome}")
+        def pytest_sessionfinish(session, exitstatus):
+            print(*seen, session.testsfailed, exitstatus, sep="\\n")
+        """,
+    )
+    plain = suite.plain("-s")
+    assert len(plain.out.splitlines()) > 100
+    assert_same(plain, suite.forked("-s"))
+
+
+def test_marked_tests_alone(suite: Suite) -> None:
+    """A marked function, class, case or module runs in a process of its own, nothing else does."""
+    own = "import os; open('pids', 'a').write(f'{os.environ[\"PYTEST_CURRENT_TEST\"].split()[0]} {os.getpid()}\\n')"
+    suite.write(
+        test_marks=f"""
+        import pytest
+        def test_plain_first(): {own}
+        @pytest.mark.forked
+        def test_function(): {own}
+        @pytest.mark.forked
+        class TestClass:
+            def test_a(self): {own}
+            def test_b(self): {own}
+        @pytest.mark.parametrize("case", ["here", pytest.param("there", marks=pytest.mark.forked)])
+        def test_case(case): {own}
+        def test_plain_last(): {own}
+        """,
+        test_module=f"""
+        import pytest
+        pytestmark = pytest.mark.forked
+        def test_in_module(): {own}
+        """,
+    )
+    run = suite.run("-p", "forkiso", "--strict-markers")
+    assert run.code == 0, run.out
+    lines = [line.split() for line in (suite.path / "pids").read_text().splitlines()]
+    pids = {name.partition("::")[2]: int(pid) for name, pid in lines}
+    here = {"test_plain_first", "test_case[here]", "test_plain_last"}
+    (parent,) = {pids[name] for name in here}
+    children = [pid for name, pid in pids.items() if name not in here]
+    assert len(children) == len(set(children)) == 5
+    assert parent not in children
+    order = [row["nodeid"].partition("::")[2] for row in run.of_kind("start")]
+    assert order == list(run.outcomes())
