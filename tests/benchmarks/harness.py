@@ -1,0 +1,190 @@
+"""What the benchmarks share: samples taken in turn, medians, ratios, Markdown tables, JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+Sample = dict[str, float]
+"""What one run of one contender gave: values by the name of what was measured."""
+
+
+class NotMeasured(Exception):
+    """A contender cannot take part; the text says why."""
+
+
+@dataclass
+class Series:
+    """All samples of one contender, one for each round.
+
+    Attributes:
+        samples: In the order of the rounds; None for a round in which it failed.
+        reason: Why it did not take part, or no longer.
+    """
+
+    samples: list[Sample | None] = field(default_factory=list)
+    reason: str | None = None
+
+    def values(self, metric: str) -> list[float]:
+        """Give what was measured under this name, round by round, failed rounds left out."""
+        return [sample[metric] for sample in self.samples if sample is not None and metric in sample]
+
+    def median(self, metric: str) -> float | None:
+        """Give the median over the rounds; None where nothing was measured."""
+        values = self.values(metric)
+        return statistics.median(values) if values else None
+
+    def spread(self, metric: str) -> float | None:
+        """Give the width from the smallest to the largest value, in parts of the median."""
+        values = self.values(metric)
+        median = self.median(metric)
+        return (max(values) - min(values)) / median if median else None
+
+
+def take_turns(
+    contenders: Sequence[str],
+    rounds: int,
+    measure: Callable[[str], Sample],
+    *,
+    say: Callable[[str], None] = lambda _: None,
+) -> dict[str, Series]:
+    """Measure every contender once in each round, in the same order: A B A B.
+
+    What else goes on in the machine then hits all of them, and a ratio within one round compares
+    neighbours in time.
+
+    Args:
+        contenders: Their names.
+        rounds: How often.
+        measure: Takes one sample. A contender for which it raises `NotMeasured` is out.
+        say: Is told how far it has come.
+    """
+    series = {name: Series() for name in contenders}
+    for number in range(rounds):
+        for name, one in series.items():
+            if one.reason is not None:
+                one.samples.append(None)
+                continue
+            say(f"round {number + 1} of {rounds}: {name}")
+            try:
+                one.samples.append(measure(name))
+            except NotMeasured as error:
+                one.samples.append(None)
+                one.reason = str(error)
+                say(f"{name} is out: {error}")
+    return series
+
+
+def ratio(above: Series, below: Series, metric: str) -> float | None:
+    """Give the median of the ratios within each round; None where no round has both."""
+    quotients = [
+        ours[metric] / theirs[metric]
+        for ours, theirs in zip(above.samples, below.samples, strict=True)
+        if ours is not None and theirs is not None and metric in ours and theirs.get(metric)
+    ]
+    return statistics.median(quotients) if quotients else None
+
+
+def difference(above: Series, below: Series, metric: str) -> float | None:
+    """Give the median of the differences within each round; None where no round has both."""
+    gaps = [
+        ours[metric] - theirs[metric]
+        for ours, theirs in zip(above.samples, below.samples, strict=True)
+        if ours is not None and theirs is not None and metric in ours and metric in theirs
+    ]
+    return statistics.median(gaps) if gaps else None
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """Give the value below which this part of the values lies; the nearest of them."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+def scaled(value: float | None, factor: float) -> float | None:
+    """Multiply, where there is anything to multiply."""
+    return None if value is None else value * factor
+
+
+def show(value: float | None, digits: int = 3) -> str:
+    """Write a number for people: so many digits at least, thousands apart, a dash for nothing."""
+    if value is None:
+        return "-"
+    if value and abs(value) < 10 ** (digits - 1):
+        places = digits
+        for power in range(digits):
+            if abs(value) >= 10**power:
+                places = digits - 1 - power
+        return f"{value:.{places}f}"
+    return f"{value:,.0f}"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a Markdown table: text to the left, everything else to the right."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+
+    def line(cells: Sequence[str]) -> str:
+        aligned = [
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(aligned)} |"
+
+    rule = [":" + "-" * (widths[0] - 1), *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join([line(head), f"| {' | '.join(rule)} |", *(line(row) for row in rows)])
+
+
+def left_out(series: Mapping[str, Series]) -> str:
+    """Write who did not take part, and why; empty where all did."""
+    return "\n".join(f"- {name}: {one.reason}" for name, one in series.items() if one.reason is not None)
+
+
+def as_json(series: Mapping[str, Series]) -> dict[str, Any]:
+    """Give samples, medians and spreads as plain data."""
+    return {
+        name: {
+            "median": {metric: one.median(metric) for metric in _metrics(one)},
+            "spread": {metric: one.spread(metric) for metric in _metrics(one)},
+            "samples": one.samples,
+            "reason": one.reason,
+        }
+        for name, one in series.items()
+    }
+
+
+def _metrics(series: Series) -> list[str]:
+    found: dict[str, None] = {}
+    for sample in series.samples:
+        found.update(dict.fromkeys(sample or {}))
+    return list(found)
+
+
+def write_results(results: Mapping[str, Any], table: str, *, json_path: Path | None, table_path: Path | None) -> None:
+    """Print the table; write it and the JSON where they were asked for."""
+    print(table)
+    if json_path is not None:
+        json_path.write_text(json.dumps(results, indent=1) + "\n")
+    if table_path is not None:
+        table_path.write_text(table + "\n")
+
+
+def say(text: str) -> None:
+    """Tell on stderr how far it has come."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def names(text: str) -> list[str]:
+    """Read a comma-separated list; a type for argparse."""
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def numbers(text: str) -> list[int]:
+    """Read a comma-separated list of numbers; a type for argparse."""
+    return [int(name) for name in names(text)]

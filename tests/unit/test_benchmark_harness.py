@@ -1,0 +1,210 @@
+"""The parts of the benchmarks that measure nothing: turns, medians, ratios, tables, parsers."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from benchmarks import aims, forkcore, harness, processes
+from benchmarks.harness import NotMeasured, Series
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_contenders_take_turns() -> None:
+    """Each round measures all, in the same order."""
+    asked = []
+
+    def measure(name: str) -> harness.Sample:
+        asked.append(name)
+        return {"rate": float(len(asked))}
+
+    series = harness.take_turns(["a", "b"], 3, measure)
+    assert asked == ["a", "b", "a", "b", "a", "b"]
+    assert series["a"].values("rate") == [1, 3, 5]
+    assert series["b"].median("rate") == 4
+
+
+def test_contender_that_fails_is_out() -> None:
+    """It is not asked again, keeps what it gave, and the others go on in step."""
+    asked = []
+
+    def measure(name: str) -> harness.Sample:
+        asked.append(name)
+        if name == "b" and len(asked) > 2:
+            raise NotMeasured("broken")
+        return {"rate": 1.0}
+
+    series = harness.take_turns(["a", "b"], 3, measure)
+    assert asked == ["a", "b", "a", "b", "a"]
+    assert series["b"].samples == [{"rate": 1.0}, None, None]
+    assert series["b"].reason == "broken"
+    assert harness.left_out(series) == "- b: broken"
+
+
+def test_other_exceptions_are_not_hidden() -> None:
+    """A mistake in the benchmark is no contender that is out."""
+
+    def measure(_name: str) -> harness.Sample:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        harness.take_turns(["a"], 1, measure)
+
+
+def test_ratio_is_within_rounds() -> None:
+    """A machine that becomes slow between two rounds does not change the ratio."""
+    fast = Series([{"rate": 100.0}, {"rate": 10.0}, {"rate": 50.0}])
+    slow = Series([{"rate": 50.0}, {"rate": 5.0}, {"rate": 25.0}])
+    assert harness.ratio(fast, slow, "rate") == 2
+    assert harness.difference(fast, slow, "rate") == 25
+
+
+def test_ratio_without_common_rounds() -> None:
+    """Where no round has both, there is no ratio; a zero below gives none either."""
+    ours = Series([{"rate": 1.0}, None])
+    theirs = Series([None, {"rate": 1.0}])
+    assert harness.ratio(ours, theirs, "rate") is None
+    assert harness.difference(ours, theirs, "rate") is None
+    assert harness.ratio(ours, Series([{"rate": 0.0}, {"rate": 0.0}]), "rate") is None
+
+
+def test_series_without_samples() -> None:
+    """Nothing measured is None, not zero."""
+    series = Series([None], reason="missing")
+    assert series.median("rate") is None
+    assert series.spread("rate") is None
+
+
+def test_spread() -> None:
+    """It is the whole width, in parts of the median."""
+    assert Series([{"rate": 9.0}, {"rate": 10.0}, {"rate": 12.0}]).spread("rate") == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.0, 1), (0.5, 3), (0.95, 4), (1.0, 4)])
+def test_quantile(part: float, expected: float) -> None:
+    """It is one of the values, whatever their order."""
+    assert harness.quantile([3, 1, 4, 2], part) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "-"),
+        (0, "0"),
+        (0.0421, "0.042"),
+        (0.4242, "0.424"),
+        (4.242, "4.24"),
+        (42.42, "42.4"),
+        (424.2, "424"),
+        (4242.4, "4,242"),
+        (-1.26, "-1.26"),
+    ],
+)
+def test_numbers_for_people(value: float | None, expected: str) -> None:
+    """Three digits at least, thousands apart."""
+    assert harness.show(value) == expected
+
+
+def test_markdown_table() -> None:
+    """Names stand to the left, figures to the right, all columns in line."""
+    table = harness.markdown_table(["", "rate"], [["fork", "1,000"], ["spawn", "9"]])
+    assert table.splitlines() == [
+        "|       |  rate |",
+        "| :---- | ----: |",
+        "| fork  | 1,000 |",
+        "| spawn |     9 |",
+    ]
+
+
+def test_results_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The JSON holds each sample, the medians and the reasons; the table is printed and written."""
+    series = {"a": Series([{"rate": 1.0}, {"rate": 3.0}]), "b": Series([None, None], reason="missing")}
+    results, table = tmp_path / "results.json", tmp_path / "table.md"
+    harness.write_results(harness.as_json(series), "| table |", json_path=results, table_path=table)
+    read = json.loads(results.read_text())
+    assert read["a"]["median"] == {"rate": 2.0}
+    assert read["a"]["samples"] == [{"rate": 1.0}, {"rate": 3.0}]
+    assert read["b"] == {"median": {}, "spread": {}, "samples": [None, None], "reason": "missing"}
+    assert table.read_text() == "| table |\n"
+    assert capsys.readouterr().out == "| table |\n"
+
+
+def test_stat_of_a_process_with_an_ugly_name() -> None:
+    """Blanks and parentheses in the name of a program do not shift the fields."""
+    text = "7 (a) b (c) Z 5 7 7 0 -1 4 0 0 0 0 100 50 30 20 20 0 1 0 9 0 0"
+    stat = processes.parse_stat(text)
+    assert (stat.state, stat.parent) == ("Z", 5)
+    assert stat.cpu == 200 / os.sysconf("SC_CLK_TCK")
+
+
+def test_memory_of_a_process() -> None:
+    """Private pages are the clean and the dirty ones."""
+    text = "0-f ---p 0 00:00 0 [rollup]\nRss: 40 kB\nPss: 20 kB\nPrivate_Clean: 4 kB\nPrivate_Dirty: 8 kB\n"
+    assert processes.parse_memory(text) == processes.Memory(rss=40 << 10, pss=20 << 10, private=12 << 10)
+
+
+@pytest.mark.usefixtures("no_leaks")
+def test_process_that_is_gone() -> None:
+    """It has no memory and no state; that is no error, for processes end while one looks."""
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert processes.stat_of(pid) is None
+    assert processes.memory_of(pid) == processes.Memory(0, 0, 0)
+    assert processes.descendants_of(pid) == []
+
+
+def test_aims() -> None:
+    """An aim is reached, missed or not measured."""
+    rates = {
+        0: {
+            "forkcore": Series([{"rate_w1": 200.0, "rate_w4": 700.0, "cpu_w4": 1.0}]),
+            "mp_forkserver": Series([{"rate_w4": 100.0}]),
+            "anyevent_fork": Series([{"rate_w1": 100.0, "rate_w4": 700.0, "cpu_w4": 1.0}]),
+        },
+        200: {"forkcore": Series([{"rate_w4": 650.0}])},
+    }
+    results = aims.Results(rates=rates, idle={}, footprint=Series(), series={})
+    verdicts = [line.rpartition("|")[0].rpartition("|")[2].strip() for line in aims.aims_table(results).splitlines()]
+    by_aim = dict(zip([aim.text for aim in aims.AIMS], verdicts[2:], strict=True))
+    assert by_aim["rate, multiprocessing forkserver at its best, 4 in flight"] == "yes"
+    assert by_aim["rate, AnyEvent::Fork, 4 in flight"] == "no"
+    assert by_aim["CPU, AnyEvent::Fork, 4 in flight"] == "no"
+    assert by_aim["rate, AnyEvent::Fork, one at a time"] == "yes"
+    assert by_aim["rate, itself in the smallest parent, 4 in flight"] == "yes"
+    assert by_aim["private MB of a child"] == "not measured"
+
+
+def test_report_names_who_is_out() -> None:
+    """A contender that is missing here is named with its reason, and has no row."""
+    rates = {
+        "forkcore": Series([{"rate_w1": 10.0, "cpu_w1": 0.001, "latency_w1": 0.1, "latency_p95_w1": 0.2}]),
+        "anyevent_fork": Series([None], reason="not installed"),
+    }
+    results = aims.Results(rates={0: rates}, idle={}, footprint=Series(), series={})
+    options = forkcore.parse_options(["--windows", "1"])
+    machine = dict.fromkeys(("cores", "processor", "virtual", "kernel", "distribution"), "x")
+    machine |= dict.fromkeys(("huge_pages", "python", "project", "time"), "x")
+    text = forkcore.report({**machine, "memory_mb": 1, "load": [0.5]}, options, results)
+    assert "- anyevent_fork: not installed" in text
+    assert "| AnyEvent::Fork" not in text
+    assert "1,000" in text  # microseconds of CPU
+
+
+def test_options_of_a_quick_run() -> None:
+    """What is asked for outright counts more than --quick."""
+    options = forkcore.parse_options(["--quick", "--memory", "0,5", "--creators", "forkcore,os_fork"])
+    assert (options.rounds, options.memory) == (2, [0, 5])
+    assert options.creators == ["forkcore", "os_fork"]
+
+
+def test_unknown_creator(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is a usage error that names it."""
+    with pytest.raises(SystemExit):
+        forkcore.parse_options(["--creators", "fork_nothing"])
+    assert "fork_nothing" in capsys.readouterr().err
