@@ -71,6 +71,7 @@ class Scheduler:
 
     def finish(self) -> None:
         """Wait until all children that have had their last word are gone."""
+        self._reap()  # first: of one that crashed all is known, and nothing more would wake us
         while self._ending:
             self._wait()
             self._reap()
