@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from forkcore._context import Context, adopt, fork_here, new, new_exec
     from forkcore._server import take_args
     from forkcore._state import ExitStatus, ResourceUsage
-    from forkcore._sync import Child, Template
+    from forkcore._sync import Template
+    from forkcore._sync_child import Child
     from forkcore.errors import (
         ChildDied,
         ForkcoreError,
@@ -63,7 +64,7 @@ __all__ = [
 
 _HOMES = {
     "Channel": "_child",
-    "Child": "_sync",
+    "Child": "_sync_child",
     "Context": "_context",
     "ExitStatus": "_state",
     "ForkExecutor": "executor",

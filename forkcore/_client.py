@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import weakref
+from typing import Generic
 
 from forkcore import _messages as m
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._items import Item, option_fields
-from forkcore._link import Link, RemoteProcess
+from forkcore._link import LinkT, RemoteProcess
 from forkcore._proc import DirectProcess
 from forkcore.errors import ObjectSpent, TemplateDied
 
@@ -21,21 +22,20 @@ if TYPE_CHECKING:
     from forkcore._state import ChildRecord, ExitStatus
     from forkcore.errors import ForkcoreError
 
-    LinkFactory = Callable[[int, DirectProcess | None], Link]
 
 # What goes with one FORK_RUN through the template; more of it goes to a process of its own first.
 _FUSED_BYTES = 32 * 1024
 _FUSED_FDS = 64
 
 
-class ChildCore:
+class ChildCore(Generic[LinkT]):
     """A running child: its channel, and where its exit status comes from."""
 
     def __init__(
         self,
         channel: socket.socket,
-        process: RemoteProcess | DirectProcess,
-        link: Link,
+        process: RemoteProcess[LinkT] | DirectProcess,
+        link: LinkT,
         record: ChildRecord,
     ) -> None:
         """Put together what belongs to one child.
@@ -52,7 +52,7 @@ class ChildCore:
         self.record = record
 
     @property
-    def links(self) -> list[Link]:
+    def links(self) -> list[LinkT]:
         """Control sockets that tell of this child."""
         if isinstance(self.process, RemoteProcess) and self.process.link is not self.link:
             return [self.process.link, self.link]
@@ -81,16 +81,14 @@ class ChildCore:
         if isinstance(self.process, DirectProcess):
             return self.process.status is not None and self.record.is_ended
         # An idle process that became the child reports a failure over its own control socket.
-        return self.process.record.is_ended and (
-            self.record.is_ended or self.process.failure is not None
-        )
+        return self.process.record.is_ended and (self.record.is_ended or self.process.failure is not None)
 
     @property
     def is_started(self) -> bool:
         """Whether the pid is known, or will never be."""
         return isinstance(self.process, DirectProcess) or self.process.record.is_started
 
-    def queue_signal(self, number: int) -> Link | None:
+    def queue_signal(self, number: int) -> LinkT | None:
         """Send a signal, or queue the command that does.
 
         Returns:
@@ -115,7 +113,7 @@ class ChildCore:
         return link
 
 
-class TemplateCore:
+class TemplateCore(Generic[LinkT]):
     """An idle process, or the promise of one.
 
     `fork` makes no process yet: where `run` follows, one command does for both. Anything that
@@ -124,11 +122,11 @@ class TemplateCore:
 
     def __init__(
         self,
-        factory: LinkFactory,
+        factory: Callable[[int, DirectProcess | None], LinkT],
         *,
-        link: Link | None = None,
-        process: RemoteProcess | DirectProcess | None = None,
-        origin: TemplateCore | None = None,
+        link: LinkT | None = None,
+        process: RemoteProcess[LinkT] | DirectProcess | None = None,
+        origin: TemplateCore[LinkT] | None = None,
         options: list[Field] | None = None,
     ) -> None:
         self.factory = factory
@@ -138,9 +136,7 @@ class TemplateCore:
         self.options = options or []
         self.items: list[Item] = []
         self.spent: str | None = None
-        self.clones: weakref.WeakValueDictionary[int, TemplateCore] = (
-            weakref.WeakValueDictionary()
-        )
+        self.clones: weakref.WeakValueDictionary[int, TemplateCore[LinkT]] = weakref.WeakValueDictionary()
         # What is not in place: the status of a process that was handed over is nobody's to tell.
         self.is_adopted = link is not None and process is None
 
@@ -155,7 +151,7 @@ class TemplateCore:
 
     # Queueing.
 
-    def fork(self, **options: Any) -> TemplateCore:
+    def fork(self, **options: Any) -> TemplateCore[LinkT]:
         """Promise a clone."""
         self.check()
         clone = TemplateCore(self.factory, origin=self, options=option_fields(**options))
@@ -164,7 +160,7 @@ class TemplateCore:
         self.clones[id(clone)] = clone
         return clone
 
-    def materialise(self) -> Link:
+    def materialise(self) -> LinkT:
         """Make the process, with everything that was queued for it.
 
         Raises:
@@ -187,9 +183,7 @@ class TemplateCore:
                 close_quietly(theirs)
                 raise
             record = parent.connection.new_child()
-            parent.connection.queue(
-                m.FORK, record.identifier, m.pack(self.options), [theirs]
-            )
+            parent.connection.queue(m.FORK, record.identifier, m.pack(self.options), [theirs])
             # A directory that is not there fails in the new process, as eval does.
             link.connection.is_unconfirmed = bool(self.options)
             self.process = RemoteProcess(parent, record)
@@ -204,8 +198,10 @@ class TemplateCore:
 
     def materialise_clones(self) -> None:
         """Make the clones that were promised before what comes now."""
-        for clone in list(self.clones.values()):
-            clone.materialise()
+        # Under the lock, lest another thread runs one of them in this moment.
+        with self.materialise().lock:
+            for clone in list(self.clones.values()):
+                clone.materialise()
 
     def send(self, item: Item) -> None:
         """Queue one argument."""
@@ -239,15 +235,15 @@ class TemplateCore:
     # Running.
 
     @property
-    def nearest_link(self) -> Link | None:
+    def nearest_link(self) -> LinkT | None:
         """The control socket of the process, or of the one that it will be forked from."""
-        one: TemplateCore | None = self
+        one: TemplateCore[LinkT] | None = self
         while one is not None and one.link is None:
             one = one.origin
         return None if one is None else one.link
 
     @property
-    def unconfirmed_link(self) -> Link | None:
+    def unconfirmed_link(self) -> LinkT | None:
         """The control socket that must be asked before `run`, lest it run after a failure."""
         link = self.nearest_link
         if link is None or not (link.connection.is_unconfirmed or link.connection.failure):
@@ -261,7 +257,7 @@ class TemplateCore:
         size = sum(len(item.field[1]) for item in self.items)
         return size <= _FUSED_BYTES and len(self.items) <= _FUSED_FDS
 
-    def run(self, target: str, options: list[Field], *, bound: bool) -> ChildCore:
+    def run(self, target: str, options: list[Field], *, bound: bool) -> ChildCore[LinkT]:
         """Queue the command that runs the function; the object is spent.
 
         Args:
@@ -297,7 +293,7 @@ class TemplateCore:
             self.spend("run")
         return ChildCore(channel, process, link, record)
 
-    def _run_fused(self, origin: TemplateCore, fields: list[Field]) -> ChildCore:
+    def _run_fused(self, origin: TemplateCore[LinkT], fields: list[Field]) -> ChildCore[LinkT]:
         link = origin.materialise()
         with link.lock:
             check_alive(link, origin.process)
@@ -316,7 +312,7 @@ class TemplateCore:
             self.origin.clones.pop(id(self), None)
         self.link = self.process = self.origin = None
 
-    def close(self) -> tuple[Link, RemoteProcess | DirectProcess | None] | None:
+    def close(self) -> tuple[LinkT, RemoteProcess[LinkT] | DirectProcess | None] | None:
         """Queue the end: the process leaves once it has no children; the object is spent.
 
         Returns:
@@ -338,9 +334,7 @@ class TemplateCore:
         return link, process
 
 
-def start_child(
-    link: Link, kind: int, fields: list[Field], items: list[Item]
-) -> tuple[socket.socket, ChildRecord]:
+def start_child(link: LinkT, kind: int, fields: list[Field], items: list[Item]) -> tuple[socket.socket, ChildRecord]:
     """Make a channel and queue RUN or FORK_RUN; the caller holds the link's lock.
 
     Returns:
@@ -362,7 +356,7 @@ def start_child(
     return channel, record
 
 
-def check_alive(link: Link, process: RemoteProcess | DirectProcess | None) -> None:
+def check_alive(link: LinkT, process: RemoteProcess[LinkT] | DirectProcess | None) -> None:
     """Refuse to queue for a template that is known to be gone.
 
     Raises:
@@ -373,7 +367,7 @@ def check_alive(link: Link, process: RemoteProcess | DirectProcess | None) -> No
         raise died(process)
 
 
-def died(process: RemoteProcess | DirectProcess | None) -> ForkcoreError:
+def died(process: RemoteProcess[LinkT] | DirectProcess | None) -> ForkcoreError:
     """Make the exception that says what became of a template."""
     if process is None:
         return TemplateDied("the template is gone")

@@ -11,7 +11,8 @@ from forkcore import _messages as m
 from forkcore._client import TemplateCore
 from forkcore._items import hazard_names, option_fields
 from forkcore._spawn import exec_template, fork_this_process
-from forkcore._sync import SyncLink, Template
+from forkcore._sync import Template
+from forkcore._sync_link import SyncLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ class Context:
     anew. Safe to use from several threads.
     """
 
-    def __init__(
-        self, *, interpreter: str | os.PathLike[str] | None = None, flags: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, *, interpreter: str | os.PathLike[str] | None = None, flags: Sequence[str] = ()) -> None:
         """Make a context; no process is started yet.
 
         Args:
@@ -119,9 +118,7 @@ class Context:
         """
         self._renew_after_fork()
         path = sys.path if sys_path is None else sys_path
-        options = option_fields(
-            sys_path=path, title=title or _TITLE, allow_hazards=allow_hazards
-        )
+        options = option_fields(sys_path=path, title=title or _TITLE, allow_hazards=allow_hazards)
         early = self._early
         if early is not None and not (interpreter or flags or pass_fds):
             return early.fork(
@@ -191,7 +188,7 @@ class Context:
         self._default = self._early = None
 
 
-def direct_core(fd: int, process: DirectProcess | None) -> TemplateCore:
+def direct_core(fd: int, process: DirectProcess | None) -> TemplateCore[SyncLink]:
     """Wrap a control socket and the process at its other end; both are consumed."""
     return TemplateCore(SyncLink, link=SyncLink(fd, process), process=process)
 

@@ -86,9 +86,7 @@ def start_interpreter(
     if not (needs_site() if site is None else site):
         command.append("-S")
     command += [*flags, "-c", _BOOTSTRAP.format(place=place, control=control)]
-    popen = subprocess.Popen(
-        command, env=env, cwd=cwd, umask=umask, pass_fds=(control, *pass_fds), close_fds=True
-    )
+    popen = subprocess.Popen(command, env=env, cwd=cwd, umask=umask, pass_fds=(control, *pass_fds), close_fds=True)
     # Popen found the errors of exec; the process itself has another owner from here on.
     popen.returncode = 0
     return DirectProcess(popen.pid)

@@ -10,8 +10,8 @@ import _socket
 import posix
 import sys
 
-from forkcore.errors import ProtocolError
 from forkcore._wire import MAX_FDS_PER_MESSAGE
+from forkcore.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def receive(sock: _socket.socket, size: int) -> tuple[bytes, list[int]]:
     if not ancillary:
         if flags & _TRUNCATED:
             raise ProtocolError("descriptors were cut off: too many open files")
-        return data, ancillary
+        return data, []
     fds = _read_descriptors(ancillary)
     if flags & _TRUNCATED:
         close_all(fds)

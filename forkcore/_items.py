@@ -16,11 +16,18 @@ from forkcore.errors import FrameTooLarge
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+    from tempfile import _TemporaryFileWrapper
+    from typing import Any, Protocol
 
     from forkcore._messages import Field
 
-    Passable = int | socket.socket | io.IOBase
+    class HasFileno(Protocol):
+        """Anything with a descriptor."""
+
+        def fileno(self) -> int: ...
+
+    Passable = int | socket.socket | io.IOBase | _TemporaryFileWrapper[Any] | HasFileno
 
 
 class Item:
@@ -85,9 +92,7 @@ def descriptor_item(thing: Passable) -> Item:
         return _duplicate(thing.fileno(), (m.FILE, _describe_file(thing)))
     fileno = getattr(thing, "fileno", None)
     if fileno is None:
-        raise TypeError(
-            f"send_fd takes a descriptor, a socket or a file, not {type(thing).__name__}"
-        )
+        raise TypeError(f"send_fd takes a descriptor, a socket or a file, not {type(thing).__name__}")
     # A wrapper of a file, as tempfile makes them, or anything else that has a descriptor.
     inner = getattr(thing, "file", None)
     if isinstance(inner, io.IOBase):
@@ -160,28 +165,16 @@ def option_fields(
     fields: list[Field] = []
     if env is not None:
         fields.append((m.EMPTY_ENVIRONMENT, b""))
-        fields += [
-            (m.ENVIRONMENT, os.fsencode(name) + b"=" + os.fsencode(value))
-            for name, value in env.items()
-        ]
+        fields += [(m.ENVIRONMENT, os.fsencode(name) + b"=" + os.fsencode(value)) for name, value in env.items()]
     if cwd is not None:
         fields.append((m.DIRECTORY, os.fsencode(cwd)))
     if umask is not None and umask >= 0:
         fields.append((m.UMASK, b"%d" % umask))
     if sys_path is not None:
-        fields += path_fields(sys_path)
+        fields += [(m.SEARCH_PATH, entry.encode("utf-8", "surrogateescape")) for entry in sys_path]
     if title is not None:
         fields.append((m.TITLE, title.encode("utf-8", "surrogateescape")))
     return fields + hazard_fields(allow_hazards)
-
-
-def path_fields(path: Iterable[str]) -> list[Field]:
-    """Encode a search path."""
-    return [
-        (m.SEARCH_PATH, entry.encode("utf-8", "surrogateescape"))
-        for entry in path
-        if isinstance(entry, str)
-    ]
 
 
 def hazard_fields(allowed: Collection[str] | bool) -> list[Field]:

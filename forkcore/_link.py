@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 import weakref
+from typing import Generic, TypeVar
 
 from forkcore._fds import close_all, encode_descriptors, receive
 from forkcore._proc import ORPHANS, DirectProcess
@@ -20,6 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from forkcore._state import ChildRecord, ExitStatus
     from forkcore.errors import ForkcoreError
+
+LinkT = TypeVar("LinkT", bound="Link")
 
 _CHUNK = 32 * 1024
 _LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
@@ -65,9 +68,7 @@ class Link:
             while outgoing:
                 data, fds = outgoing[0]
                 try:
-                    count = self.sock.sendmsg(
-                        [data], encode_descriptors(fds), socket.MSG_DONTWAIT
-                    )
+                    count = self.sock.sendmsg([data], encode_descriptors(fds), socket.MSG_DONTWAIT)
                 except (BlockingIOError, InterruptedError):
                     return False
                 except OSError as error:
@@ -153,10 +154,10 @@ class Link:
             self.lose()
 
 
-class RemoteProcess:
+class RemoteProcess(Generic[LinkT]):
     """A process that a template has forked, as the template tells of it."""
 
-    def __init__(self, link: Link, record: ChildRecord) -> None:
+    def __init__(self, link: LinkT, record: ChildRecord) -> None:
         self.link = link
         self.record = record
 

@@ -111,6 +111,4 @@ def unpack_failure(payload: bytes) -> tuple[str, list[str]]:
     fields = unpack(payload)
     if not fields or fields[0][0] != CATEGORY:
         raise ProtocolError("a failure without a category")
-    return fields[0][1].decode("ascii", "replace"), [
-        data.decode("utf-8", "replace") for _, data in fields[1:]
-    ]
+    return fields[0][1].decode("ascii", "replace"), [data.decode("utf-8", "replace") for _, data in fields[1:]]

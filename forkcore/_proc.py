@@ -137,9 +137,7 @@ def _open_pidfd(pid: int) -> int | None:
         return None  # at the limit of descriptors, or an old kernel: `wait` asks now and then
 
 
-def wait_readable(
-    fds: list[int], timeout: float | None, *, writable: bool = False
-) -> list[int]:
+def wait_readable(fds: list[int], timeout: float | None, *, writable: bool = False) -> list[int]:
     """Wait until one of the descriptors is readable (or writable).
 
     Args:

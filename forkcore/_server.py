@@ -18,7 +18,9 @@ import sys
 
 from forkcore import _child, _hazards
 from forkcore import _messages as m
+from forkcore._call import Call, pair, send_report
 from forkcore._fds import close_all, open_missing_standard, receive, socket_pair
+from forkcore._signals import heed_children, ignore_children, take_signals
 from forkcore._title import Titler
 from forkcore._wire import HEADER_SIZE, Decoder, Frame, encode
 from forkcore.errors import ProtocolError
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 _CHUNK = 8 * 1024
 _LARGE_CHUNK = 1024 * 1024
 _INBOX_CHUNK = 64 * 1024
-_READABLE = select.POLLIN | select.POLLHUP | select.POLLERR
 
 
 class Server:
@@ -76,7 +77,7 @@ class Server:
         self._failure: bytes | None = None
         self._titler = Titler()
         self._title = b""
-        self._interrupt = _take_signals()
+        self._interrupt = take_signals()
         self._handlers = {
             m.EVAL: self._eval,
             m.PRELOAD: self._preload,
@@ -109,15 +110,10 @@ class Server:
         posix.set_blocking(self._inbox_end, False)
         self._titler.open()
         self._own_fds = [control, inbox, self._inbox_end, *self._titler.fds]
-        self._heed_children()
+        heed_children(self._inbox_end)
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         self._poller.register(inbox, select.POLLIN)
-
-    def _heed_children(self) -> None:
-        """Have the end of a child wake `poll`."""
-        _signal.signal(_signal.SIGCHLD, _ignore)
-        _signal.set_wakeup_fd(self._inbox_end, warn_on_full_buffer=False)
 
     # The loop.
 
@@ -255,7 +251,7 @@ class Server:
     # Commands about this process.
 
     def _send(self, frame: Frame) -> None:
-        self._arguments += _pair(m.unpack(frame.payload), frame.fds)
+        self._arguments += pair(m.unpack(frame.payload), frame.fds)
 
     def _configure(self, frame: Frame) -> None:
         options = m.unpack(frame.payload)
@@ -326,8 +322,7 @@ class Server:
         if self._used:
             self._settle()
         self._titler.write(title)
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        ignore_children()
         try:
             pid = posix.fork()
         except OSError as error:
@@ -336,7 +331,7 @@ class Server:
             self._out += encode(m.FAILED, identifier, failure)
         if pid == 0:
             return 0
-        self._heed_children()
+        heed_children(self._inbox_end)
         self._titler.write(self._title)
         if pid:
             self._children[pid] = identifier
@@ -373,7 +368,7 @@ class Server:
         self._apply(options)
 
     def _fork_run(self, frame: Frame) -> None:
-        call = _Call(frame, self._namespace)
+        call = Call(frame, self._namespace)
         pid = self._fork_process(frame.identifier, self._titler.encode(call.title))
         if pid == 0:
             self._become(call, self._inbox_end)
@@ -382,19 +377,18 @@ class Server:
             self._bound.add(pid)
 
     def _run(self, frame: Frame) -> None:
-        call = _Call(frame, self._namespace)
+        call = Call(frame, self._namespace)
         if self._failure is not None:
             self._out += encode(m.FAILED, frame.identifier, self._failure)
             self._closing = True
             call.close()
             return
-        _signal.set_wakeup_fd(-1)
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        ignore_children()
         self._titler.write(self._titler.encode(call.title))
         posix.set_blocking(self._control.fileno(), True)
         self._become(call, self._control.fileno())
 
-    def _become(self, call: _Call, report: int) -> NoReturn:
+    def _become(self, call: Call, report: int) -> NoReturn:
         """Turn this process into the child.
 
         Args:
@@ -412,7 +406,7 @@ class Server:
                 function = _child.resolve(call.target, self._namespace)
         except BaseException as error:
             failure = encode(m.FAILED, call.identifier, _child.describe_failure(error))
-            _send_report(report, failure)
+            send_report(report, failure)
             posix._exit(1)
         self._discard_descriptors()
         arguments: list[Any] = []
@@ -429,105 +423,6 @@ class Server:
         # Without closing it again: the number may be another's by now.
         self._control.detach()
         close_all(self._decoder.take_leftovers())
-
-
-class _Call:
-    """What FORK_RUN and RUN ask for; all that can be done about it before the fork."""
-
-    __slots__ = (
-        "arguments",
-        "channel",
-        "function",
-        "identifier",
-        "is_bound",
-        "keep_random",
-        "options",
-        "target",
-        "title",
-    )
-
-    def __init__(self, frame: Frame, namespace: dict[str, Any]) -> None:
-        """Take the frame apart; its descriptors belong to this object."""
-        self.identifier = frame.identifier
-        self.target = self.title = ""
-        self.is_bound = self.keep_random = False
-        # Whatever is to be set in the child before the function is looked for.
-        self.options: list[Field] = []
-        arguments = []
-        for field in m.unpack(frame.payload):
-            tag, data = field
-            if tag in m.ARGUMENT_TAGS:
-                arguments.append(field)
-            elif tag == m.TARGET:
-                self.target = data.decode()
-            elif tag == m.TITLE:
-                self.title = data.decode("utf-8", "surrogateescape")
-            elif tag == m.BOUND:
-                self.is_bound = True
-            elif tag == m.KEEP_RANDOM:
-                self.keep_random = True
-            else:
-                self.options.append(field)
-        channel, *fds = frame.fds
-        self.arguments = _pair(arguments, fds)
-        self.channel = _child.make_channel(channel)
-        self.title = self.title or f"forkcore: {self.target}"
-        # A search path that is set first may make it another function.
-        self.function = None if self.options else _child.find_loaded(self.target, namespace)
-
-    def close(self) -> None:
-        """In the template, close what the child has got."""
-        self.channel.close()
-        close_all([fd for _, fd in self.arguments if fd is not None])
-
-
-def _send_report(fd: int, data: bytes) -> None:
-    """Write one frame, waiting as long as it takes; a reader that is gone needs no report."""
-    while True:
-        try:
-            sent = posix.write(fd, data)
-        except BlockingIOError:
-            poller = select.poll()
-            poller.register(fd, select.POLLOUT)
-            poller.poll()
-        except OSError:
-            return
-        else:
-            data = data[sent:]
-            if not data:
-                return
-
-
-def _pair(fields: list[Field], fds: list[int]) -> list[tuple[Field, int | None]]:
-    """Put descriptors beside the arguments that stand for them."""
-    rest = iter(fds)
-    return [(field, next(rest) if field[0] in m.DESCRIPTOR_TAGS else None) for field in fields]
-
-
-def _ignore(_number: int, _frame: object) -> None:
-    """Handle a signal by doing nothing: the interpreter has written to the inbox already."""
-
-
-def _take_signals() -> Any:
-    """Set the signals of an idle template.
-
-    Handlers in Python are those of the program that was forked: its code must not run here.
-
-    Returns:
-        What SIGINT shall be in children.
-    """
-    interrupt: Any = _signal.default_int_handler
-    for number in _signal.valid_signals():
-        handler = _signal.getsignal(number)
-        if number == _signal.SIGINT:
-            if handler == _signal.SIG_IGN:
-                interrupt = handler
-            # Ctrl-C goes to the whole group; a template ends with its parent.
-            _signal.signal(number, _signal.SIG_IGN)
-        elif callable(handler):
-            _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    return interrupt
 
 
 # The server of this process, for code that runs in it (`forkcore.take_args`).
@@ -551,9 +446,7 @@ def take_args() -> list[Any]:
     return current.take_arguments()
 
 
-def serve(
-    control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()
-) -> NoReturn:
+def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()) -> NoReturn:
     """Turn this process into a template; it never returns.
 
     Args:
@@ -575,5 +468,5 @@ def serve(
         current.serve()
     finally:
         # Only a bug of this module gets here; exit handlers of the program must not run.
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
         posix._exit(70)

@@ -59,9 +59,7 @@ def exec_template(
     return ours, process
 
 
-def fork_this_process(
-    namespace: dict[str, Any] | None, allow_hazards: Collection[str]
-) -> tuple[int, DirectProcess]:
+def fork_this_process(namespace: dict[str, Any] | None, allow_hazards: Collection[str]) -> tuple[int, DirectProcess]:
     """Fork this process; the fork becomes a template, and never returns from here.
 
     Returns:
@@ -90,9 +88,7 @@ def fork_this_process(
     return ours, DirectProcess(pid)
 
 
-def _become_template(
-    ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]
-) -> NoReturn:
+def _become_template(ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]) -> NoReturn:
     try:
         close_quietly(ours)
         events = sys.modules.get("asyncio.events")

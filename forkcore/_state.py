@@ -173,9 +173,7 @@ class Connection:
             if self._last_identifier not in self.children:
                 return self._last_identifier
 
-    def queue(
-        self, kind: int, identifier: int = 0, payload: bytes = b"", fds: Iterable[int] = ()
-    ) -> None:
+    def queue(self, kind: int, identifier: int = 0, payload: bytes = b"", fds: Iterable[int] = ()) -> None:
         """Append one frame; all of it or nothing.
 
         Args:

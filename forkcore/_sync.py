@@ -1,293 +1,30 @@
-"""`Template` and `Child` for programs with threads, or without: the blocking driver."""
+"""`Template` for programs with threads, or without: the blocking driver."""
 
 from __future__ import annotations
 
+import os
 import signal
-import threading
-import time
+import socket
 import warnings
 
 from forkcore import _messages as m
-from forkcore._client import ChildCore, TemplateCore, died
+from forkcore._client import TemplateCore, died
 from forkcore._items import bytes_item, descriptor_item, hazard_fields, option_fields
-from forkcore._link import Link, RemoteProcess
-from forkcore._proc import ORPHANS, DirectProcess, wait_readable
-from forkcore.errors import ForkcoreError, TemplateDied, TimeoutExpired
+from forkcore._link import RemoteProcess
+from forkcore._proc import ORPHANS, DirectProcess
+from forkcore._sync_child import Child
+from forkcore._sync_link import SyncLink
+from forkcore.errors import ForkcoreError, TimeoutExpired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
-    import socket
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from types import TracebackType
 
     from forkcore._items import Passable
-    from forkcore._state import ExitStatus
 
 # How long `close` waits for an idle process that has nothing left to do, before it kills it.
 _GRACE = 2.0
-
-
-class SyncLink(Link):
-    """A control socket that threads can wait on; one of them reads, the others wait for it."""
-
-    def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
-        super().__init__(fd, owner)
-        self._changed = threading.Condition(self.lock)
-
-    def wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> bool:
-        """Process events until something holds, or nothing more will come.
-
-        Returns:
-            False after the timeout.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            if not self.is_reading:
-                self.write_some()
-                self.read_some()
-            while not is_done() and not self.connection.is_lost:
-                remaining = None if deadline is None else deadline - time.monotonic()
-                if remaining is not None and remaining <= 0:
-                    return False
-                if self.is_reading:
-                    self._changed.wait(remaining)
-                else:
-                    self._read_once(remaining)
-            return True
-
-    def _read_once(self, timeout: float | None) -> None:
-        self.is_reading = True
-        writable = bool(self.connection.outgoing)
-        # Written out, because the lock is released inside its own ``with`` block.
-        self.lock.release()
-        try:
-            wait_readable([self.sock.fileno()], timeout, writable=writable)
-        finally:
-            self.lock.acquire()
-            self.stop_reading()
-            if not self.connection.is_lost:
-                self.write_some()
-                self.read_some()
-            self._changed.notify_all()
-
-    def flush(self, timeout: float | None = None) -> bool:
-        """Send all that is queued, waiting for room as long as it takes.
-
-        Returns:
-            False after the timeout.
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.write_some():
-            remaining = None if deadline is None else deadline - time.monotonic()
-            if remaining is not None and remaining <= 0:
-                return False
-            self._wait_for_room(remaining)
-        return True
-
-    def _wait_for_room(self, timeout: float | None) -> None:
-        import select
-
-        poller = select.poll()
-        poller.register(self.sock.fileno(), select.POLLOUT)
-        # Room may be there already, where it is descriptors under way that are too many.
-        ready = poller.poll(None if timeout is None else int(timeout * 1000) + 1)
-        if ready and not self.write_some():
-            time.sleep(0.001)
-
-    def poll(self) -> None:
-        """Process what has arrived; never waits."""
-        with self._changed:
-            if not self.is_reading and not self.connection.is_lost:
-                self.write_some()
-                self.read_some()
-                self._changed.notify_all()
-
-
-class Child:
-    """A process that runs a function; made by `Template.run`.
-
-    Use it in a ``with`` statement, which closes the channel and waits, as ``subprocess.Popen``
-    does.
-
-    Attributes:
-        channel: The parent's end of the child's own socket: blocking, close-on-exec. Its other
-            end is the function's first argument. It reaches its end when the child is gone.
-    """
-
-    def __init__(self, core: ChildCore) -> None:
-        self._core = core
-        self._is_detached = False
-        self.channel: socket.socket = core.channel
-
-    @property
-    def pid(self) -> int:
-        """The process id; waits until the template has forked.
-
-        Raises:
-            ForkFailed: The template could not fork.
-            ForkHazard: The template had threads.
-            TemplateDied: The template is gone.
-        """
-        core = self._core
-        if core.pid is None:
-            assert isinstance(core.process, RemoteProcess)
-            link = core.process.link
-            assert isinstance(link, SyncLink)
-            link.wait_until(lambda: core.is_started, None)
-        if core.pid is None:
-            raise self._failure()
-        return core.pid
-
-    @property
-    def returncode(self) -> int | None:
-        """As `poll` or `wait` found it: exit code, or the negative number of a signal."""
-        status = self._core.status
-        return None if status is None else status.returncode
-
-    def poll(self) -> ExitStatus | None:
-        """Give the exit status, or None while the child runs; never waits.
-
-        Raises:
-            TargetNotFound: The function could not be found.
-            RemoteError: The child failed before it could call the function.
-            ForkFailed: The template could not fork.
-            ForkHazard: The template had threads.
-            TemplateDied: The template is gone, and the status with it.
-        """
-        self._poll()
-        return self._result() if self._core.is_ended else None
-
-    def wait(self, timeout: float | None = None) -> ExitStatus:
-        """Wait for the end of the child.
-
-        Args:
-            timeout: Seconds; None waits for ever, 0 does not wait.
-
-        Raises:
-            TimeoutExpired: The child still runs.
-            ForkcoreError: As `poll`.
-        """
-        if not self._wait(timeout):
-            assert timeout is not None
-            raise TimeoutExpired("waiting for a child", timeout)
-        return self._result()
-
-    def _poll(self) -> None:
-        core = self._core
-        if isinstance(core.process, DirectProcess):
-            core.process.poll()
-        for link in core.links:
-            assert isinstance(link, SyncLink)
-            link.poll()
-
-    def _wait(self, timeout: float | None) -> bool:
-        core = self._core
-        if core.is_ended:
-            return True
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if isinstance(core.process, DirectProcess):
-            if core.process.wait(timeout) is None:
-                return False
-        else:
-            process = core.process
-            link = process.link
-            assert isinstance(link, SyncLink)
-            if not link.wait_until(lambda: process.record.is_ended, timeout):
-                return False
-        own = core.link
-        assert isinstance(own, SyncLink)
-        # At its end by now, or about to be.
-        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return own.wait_until(lambda: core.is_ended, remaining)
-
-    def _result(self) -> ExitStatus:
-        core = self._core
-        if core.failure is not None or core.status is None:
-            raise self._failure()
-        return core.status
-
-    def _failure(self) -> ForkcoreError:
-        failure = self._core.failure
-        if failure is not None:
-            return failure.with_traceback(None)
-        return TemplateDied("the template of this child is gone, and its exit status with it")
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal, unless the child is known to have ended.
-
-        The template sends it, which has not reaped the child then: it can hit no other process.
-
-        Raises:
-            TemplateDied: Nobody is there to send it.
-        """
-        self._poll()
-        link = self._core.queue_signal(number)
-        if link is not None:
-            assert isinstance(link, SyncLink)
-            link.flush()
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
-
-    def detach(self) -> socket.socket:
-        """Let the child go on by itself: nobody will ask for its exit status.
-
-        Returns:
-            The channel, owned by the caller.
-        """
-        self._is_detached = True
-        return self.channel
-
-    def fileno(self) -> int:
-        """Give a descriptor that is readable when `poll` should be called.
-
-        That of a pidfd or of the template's control socket, shared with the template's other
-        children.
-        """
-        process = self._core.process
-        if isinstance(process, DirectProcess):
-            fd = process.fileno()
-            return -1 if fd is None else fd
-        return process.link.sock.fileno()
-
-    def __enter__(self) -> Child:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.channel.close()
-        if not self._is_detached:
-            self._wait(None)
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is None or self._is_detached or core.is_ended:
-            return
-        self._poll()
-        if not core.is_ended:
-            warnings.warn(f"{self!r} is still running", ResourceWarning, source=self)
-        if isinstance(core.process, DirectProcess):
-            ORPHANS.add(core.process)
-
-    def __repr__(self) -> str:
-        core = self._core
-        if core.failure is not None:
-            state = type(core.failure).__name__
-        elif core.status is not None:
-            state = str(core.status)
-        else:
-            state = "running"
-        return f"<forkcore.Child pid={core.pid} {state}>"
 
 
 class Template:
@@ -296,7 +33,7 @@ class Template:
     `fork`, `preload`, `eval`, `send_fd` and `send_arg` queue, in order, and return at once.
     """
 
-    def __init__(self, core: TemplateCore) -> None:
+    def __init__(self, core: TemplateCore[SyncLink]) -> None:
         self._core = core
 
     # Queueing.
@@ -409,9 +146,8 @@ class Template:
 
     @staticmethod
     def _confirm(
-        link: Link, timeout: float | None, process: RemoteProcess | DirectProcess | None
+        link: SyncLink, timeout: float | None, process: RemoteProcess[SyncLink] | DirectProcess | None
     ) -> None:
-        assert isinstance(link, SyncLink)
         connection = link.connection
         with link.lock:
             if connection.is_lost:
@@ -460,7 +196,6 @@ class Template:
         self._confirm_before_run(timeout)
         link = core.nearest_link
         if link is not None and link.connection.outgoing:
-            assert isinstance(link, SyncLink)
             if not link.flush(timeout):
                 assert timeout is not None
                 raise TimeoutExpired("sending to a template", timeout)
@@ -469,7 +204,6 @@ class Template:
             options.append((m.KEEP_RANDOM, b""))
         child = Child(core.run(target, options, bound=die_with_parent))
         for link in child._core.links:
-            assert isinstance(link, SyncLink)
             # What does not go in time stays queued, and goes with the next call.
             link.flush(timeout)
         return child
@@ -505,7 +239,6 @@ class Template:
         if closing is None:
             return
         link, process = closing
-        assert isinstance(link, SyncLink)
         link.flush(_GRACE)
         link.poll()
         with link.lock:
@@ -532,12 +265,8 @@ class Template:
             ValueError: It has running children, whose exit status would be lost.
             RemoteError: `preload` or `eval` failed.
         """
-        import os
-        import socket
-
         self.ready()
-        link = self._core.link
-        assert isinstance(link, SyncLink)
+        link = self._core.materialise()
         with link.lock:
             if link.connection.children:
                 raise ValueError("detach of a template that has running children")
@@ -562,7 +291,6 @@ class Template:
         if process is None:
             raise ForkcoreError("the pid of a template that was handed over is not known here")
         if process.pid is None and isinstance(process, RemoteProcess):
-            assert isinstance(process.link, SyncLink)
             process.link.wait_until(lambda: process.record.is_started, None)
         if process.pid is None:
             raise died(process)
@@ -580,7 +308,6 @@ class Template:
         """Take in what the template has reported; never waits."""
         link = self._core.link
         if link is not None:
-            assert isinstance(link, SyncLink)
             link.poll()
 
     def __enter__(self) -> Template:
@@ -619,9 +346,9 @@ def _end(link: SyncLink, process: DirectProcess) -> None:
         process.wait()
 
 
-def _process_of(core: TemplateCore, link: Link) -> RemoteProcess | DirectProcess | None:
+def _process_of(core: TemplateCore[SyncLink], link: Link) -> RemoteProcess[SyncLink] | DirectProcess | None:
     """Find whose control socket it is: that of the template, or of one it is forked from."""
-    one: TemplateCore | None = core
+    one: TemplateCore[SyncLink] | None = core
     while one is not None:
         if one.link is link:
             return one.process
@@ -629,12 +356,11 @@ def _process_of(core: TemplateCore, link: Link) -> RemoteProcess | DirectProcess
     return None
 
 
-def _death(process: RemoteProcess | DirectProcess | None) -> ForkcoreError:
+def _death(process: RemoteProcess[SyncLink] | DirectProcess | None) -> ForkcoreError:
     """Make the exception for a template that is gone, with its status if that can be had."""
     if isinstance(process, DirectProcess):
         process.wait(_GRACE)
     elif process is not None:
-        assert isinstance(process.link, SyncLink)
         record = process.record
         process.link.wait_until(lambda: record.is_ended, _GRACE)
     return died(process)

@@ -31,7 +31,8 @@ class Titler:
 
     def open(self) -> None:
         """Open the files of this very process; those of the one that it was forked from are closed
-        already."""
+        already.
+        """
         self.fds = []
         try:
             for path in ("/proc/self/comm", "/proc/self/mem"):

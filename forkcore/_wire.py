@@ -15,7 +15,7 @@ from forkcore.errors import FrameTooLarge, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection
 
 HEADER_SIZE = 11
 MAX_ARGUMENT = 64 * 1024 * 1024
@@ -53,8 +53,7 @@ class Frame:
 
     def __repr__(self) -> str:
         return (
-            f"<Frame kind={self.kind} identifier={self.identifier} "
-            f"payload={len(self.payload)} bytes, fds={self.fds}>"
+            f"<Frame kind={self.kind} identifier={self.identifier} payload={len(self.payload)} bytes, fds={self.fds}>"
         )
 
 
@@ -97,7 +96,7 @@ class Decoder:
         self._fds: list[int] = []
         self._head: tuple[int, int, int, int] | None = None
 
-    def feed(self, data: bytes, fds: Iterable[int] = ()) -> None:
+    def feed(self, data: bytes, fds: Collection[int] = ()) -> None:
         """Take what one receive call gave; the descriptors are consumed."""
         self._buffer += data
         if fds:

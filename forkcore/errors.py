@@ -47,9 +47,7 @@ class RemoteError(ForkcoreError):
         remote_traceback: The formatted traceback, as text.
     """
 
-    def __init__(
-        self, message: str, remote_type: str = "Exception", remote_traceback: str = ""
-    ) -> None:
+    def __init__(self, message: str, remote_type: str = "Exception", remote_traceback: str = "") -> None:
         super().__init__(message)
         self.remote_type = remote_type
         self.remote_traceback = remote_traceback
@@ -60,7 +58,7 @@ class RemoteError(ForkcoreError):
         return type(self), (self.args[0], self.remote_type, self.remote_traceback)
 
 
-class RemoteTraceback(Exception):  # noqa: N818 - a carrier of text, never raised by itself
+class RemoteTraceback(Exception):
     """Shows a remote traceback as the cause of the error that was raised here."""
 
     def __init__(self, text: str) -> None:
@@ -112,9 +110,7 @@ class TemplateDied(ForkcoreError):
     exit status is lost.
     """
 
-    def __init__(
-        self, message: str, pid: int | None = None, status: ExitStatus | None = None
-    ) -> None:
+    def __init__(self, message: str, pid: int | None = None, status: ExitStatus | None = None) -> None:
         super().__init__(message)
         self.pid = pid
         self.status = status

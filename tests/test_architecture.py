@@ -20,11 +20,12 @@ LAYERS = [
     ["_messages"],
     ["_wire"],
     ["_state"],
-    ["_fds", "_hazards", "_title"],
-    ["_proc"],
+    ["_fds", "_hazards", "_signals"],
+    ["_proc", "_title"],
     ["_exec", "_child", "_items"],
-    ["_server", "_link"],
-    ["_client", "_spawn"],
+    ["_call", "_link"],
+    ["_server", "_client", "_sync_link"],
+    ["_spawn", "_sync_child"],
     ["_sync"],
     ["_context"],
     ["aio"],
@@ -44,6 +45,8 @@ TEMPLATE_MODULES = [
     "_hazards",
     "_title",
     "_child",
+    "_signals",
+    "_call",
     "_server",
 ]
 LIGHT = {"_signal", "_socket", "gc", "posix", "select", "sys", "__future__"}
@@ -60,7 +63,7 @@ def imports_of(module: str, *, top_only: bool) -> set[str]:
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for inner in ast.walk(node)
     }
-    found = set()
+    found: set[str] = set()
     for node in nodes:
         if node in guarded:
             continue
@@ -95,9 +98,7 @@ def test_template_modules_import_next_to_nothing(module: str) -> None:
         assert name in LIGHT or name.partition(".")[0] == "forkcore", f"{module} imports {name}"
 
 
-@pytest.mark.parametrize(
-    "module", ["forkcore"] + [f"forkcore.{name}" for name in MODULES if name != "__init__"]
-)
+@pytest.mark.parametrize("module", ["forkcore"] + [f"forkcore.{name}" for name in MODULES if name != "__init__"])
 def test_a_module_can_be_imported_alone(module: str) -> None:
     """Each module imports by itself, with warnings as errors."""
     command = [sys.executable, "-W", "error", "-c", f"import {module}"]
@@ -120,9 +121,11 @@ def test_a_running_template_has_loaded_next_to_nothing() -> None:
     ).stdout.split()
     assert not [name for name in HEAVY if name in loaded and name not in own]
 
-    with forkcore.new().eval(
-        "def loaded(channel):\n    import sys\n    channel.sendall(' '.join(sys.modules).encode())"
-    ).run(":loaded") as child:
+    with (
+        forkcore.new()
+        .eval("def loaded(channel):\n    import sys\n    channel.sendall(' '.join(sys.modules).encode())")
+        .run(":loaded") as child
+    ):
         loaded = child.channel.recv(100_000).decode().split()
     assert not [name for name in HEAVY if name in loaded]
     ours = {name.partition(".")[2] for name in loaded if name.startswith("forkcore.")}

@@ -8,14 +8,16 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
-from helpers import is_gone, process_state, wait_for
 from targets import result
 
 import forkcore
 
-MAKERS = {
+from helpers import is_gone, process_state, wait_for
+
+MAKERS: dict[str, Callable[[forkcore.Template], forkcore.Template]] = {
     "fused": lambda template: template.fork(),
     "clone": lambda template: template.fork().ready(),
     "exec": lambda template: forkcore.new_exec(),
@@ -48,8 +50,7 @@ def test_pid_poll_wait_returncode(idle: forkcore.Template) -> None:
     child = idle.run("targets:wait_for_end")
     assert child.channel.recv(10) == b"here"
     assert process_state(child.pid)
-    assert child.poll() is None
-    assert child.returncode is None
+    assert (child.poll(), child.returncode) == (None, None)
     with pytest.raises(forkcore.TimeoutExpired) as caught:
         child.wait(timeout=0)
     assert isinstance(caught.value, TimeoutError)
@@ -205,7 +206,7 @@ def test_a_killed_parent_takes_templates_and_bound_children_with_it() -> None:
         parent.kill()
         parent.wait()
         for pid in pids[:-1]:
-            wait_for(lambda pid=pid: is_gone(pid), "ended with the parent")
+            wait_for(partial(is_gone, pid), "ended with the parent")
         # Its channel has reached its end with the parent, which is its own affair.
         wait_for(lambda: is_gone(pids[-1]), "ended by itself")
 

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import open_descriptors, process_state, wait_for
 from targets import result
 
 import forkcore
 from forkcore import _fds
 
+from helpers import open_descriptors, process_state, wait_for
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def test_01_arguments_sent_before_fork_are_in_both(template: forkcore.Template) -> None:
@@ -208,7 +209,12 @@ def test_12_eval_has_a_namespace_of_its_own(template: forkcore.Template) -> None
 
 def test_13_exit_status_reaches_the_parent(template: forkcore.Template) -> None:
     """Code, signal and resource usage, for a fused run, a clone and an exec'd process."""
-    for make in (template.fork, lambda: template.fork().ready(), forkcore.new_exec):
+    makers: list[Callable[[], forkcore.Template]] = [
+        lambda: template.fork(),
+        lambda: template.fork().ready(),
+        lambda: forkcore.new_exec(),
+    ]
+    for make in makers:
         with make().send_arg(b"7").run("targets:exit_with") as child:
             assert child.wait().code == 7
             assert child.returncode == 7

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import process_state, wait_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from targets import result
@@ -25,6 +24,8 @@ from forkcore._fds import encode_descriptors
 from forkcore._spawn import fork_this_process
 from forkcore._sync import Template
 from forkcore._wire import MAX_PAYLOAD, encode
+
+from helpers import process_state, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -274,9 +275,7 @@ def test_a_template_allocates_no_more_than_the_frame_limit() -> None:
     own.close()
 
 
-@pytest.mark.parametrize(
-    "data", [b"\xff" * 20, encode(99, 1), encode(m.STARTED, 1, b"x"), encode(m.READY, 1)[:5]]
-)
+@pytest.mark.parametrize("data", [b"\xff" * 20, encode(99, 1), encode(m.STARTED, 1, b"x"), encode(m.READY, 1)[:5]])
 def test_garbage_from_a_template_is_its_death(data: bytes) -> None:
     """A peer that is no template: TemplateDied for every waiter, and the socket is closed."""
     ours, theirs = socket.socketpair()

@@ -15,11 +15,12 @@ import warnings
 from pathlib import Path
 
 import pytest
-from helpers import is_gone, title, wait_for
 from targets import receive, result
 
 import forkcore
 import forkcore.early
+
+from helpers import is_gone, title, wait_for
 
 
 def test_three_ways_to_work() -> None:
@@ -131,9 +132,7 @@ def test_things_that_cannot_be_passed_are_refused(template: forkcore.Template) -
         template.send_arg(5)  # type: ignore[arg-type]
 
 
-def test_buffered_output_is_flushed_before_it_is_passed(
-    template: forkcore.Template, tmp_path: Path
-) -> None:
+def test_buffered_output_is_flushed_before_it_is_passed(template: forkcore.Template, tmp_path: Path) -> None:
     """What the parent wrote comes before what the child writes."""
     path = tmp_path / "file"
     with path.open("w") as file:
@@ -147,9 +146,7 @@ def test_buffered_output_is_flushed_before_it_is_passed(
 
 @pytest.mark.parametrize("materialise", [False, True])
 @pytest.mark.parametrize("size", [0, 1, 40_000, 64 * 1024 * 1024])
-def test_arguments_of_any_size(
-    template: forkcore.Template, size: int, materialise: bool
-) -> None:
+def test_arguments_of_any_size(template: forkcore.Template, size: int, materialise: bool) -> None:
     """From nothing to 64 MiB, several of them."""
     clone = template.fork()
     if materialise:
@@ -259,9 +256,7 @@ def test_new_exec_takes_what_subprocess_takes(tmp_path: Path) -> None:
     finally:
         os.close(read)
         os.close(write)
-    assert {name: value for name, value in found["env"].items() if name != "LC_CTYPE"} == {
-        "ONLY": "this"
-    }
+    assert {name: value for name, value in found["env"].items() if name != "LC_CTYPE"} == {"ONLY": "this"}
     assert found["cwd"] == str(tmp_path)
     assert found["umask"] == 0o77
     assert write in found["fds"]
@@ -436,9 +431,7 @@ def test_numpy_is_reseeded(template: forkcore.Template) -> None:
     template.preload("numpy.random")
     drawn = [result(template.fork().run("targets:random_numbers"))[1] for _ in range(3)]
     assert len(set(drawn)) == 3
-    kept = [
-        result(template.fork().run("targets:random_numbers", reseed=False))[1] for _ in range(2)
-    ]
+    kept = [result(template.fork().run("targets:random_numbers", reseed=False))[1] for _ in range(2)]
     assert len(set(kept)) == 1
 
 
