@@ -19,6 +19,8 @@ from forkcore.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from forkcore._state import ChildRecord, ExitStatus
     from forkcore.errors import ForkcoreError
 
@@ -38,6 +40,8 @@ class Link:
         lock: Held for moments only, never while waiting.
         is_reading: One thread waits for events, and it alone reads.
         owner: The process itself, where it is a direct child of this one.
+        watchers: Called, with `lock` held, after something may have been read, by any thread; those
+            who wait otherwise than by reading. The socket stays open as long as there are any.
     """
 
     def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
@@ -52,6 +56,7 @@ class Link:
         self.lock = threading.RLock()
         self.is_reading = False
         self.owner = owner
+        self.watchers: set[Callable[[], None]] = set()
         _LINKS.add(self)
 
     def write_some(self) -> bool:
@@ -91,6 +96,11 @@ class Link:
             self._read_all()
             if not self.connection.children:
                 _KEPT.discard(self)
+            self._notify()
+
+    def _notify(self) -> None:
+        for watcher in tuple(self.watchers):
+            watcher()
 
     def _read_all(self) -> None:
         while not self.connection.is_lost:
@@ -111,11 +121,12 @@ class Link:
         with self.lock:
             close_all(self.connection.lose())
             _KEPT.discard(self)
-            if not self.is_reading:
-                self._close_socket()
-            else:
-                # Wakes the thread that polls it; that one closes it.
+            self._notify()
+            if self.is_reading or self.watchers:
+                # Wakes those who poll it; the last of them closes it.
                 self._shut_down()
+            else:
+                self._close_socket()
 
     def _shut_down(self) -> None:
         try:
@@ -136,13 +147,22 @@ class Link:
     def stop_reading(self) -> None:
         """Note that the one thread that read has stopped; the caller holds `lock`."""
         self.is_reading = False
-        if self.connection.is_lost:
+        self._close_if_lost()
+
+    def stop_watching(self, watcher: Callable[[], None]) -> None:
+        """Note that one of the watchers does not poll the socket any more; the caller holds `lock`."""
+        self.watchers.discard(watcher)
+        self._close_if_lost()
+
+    def _close_if_lost(self) -> None:
+        if self.connection.is_lost and not (self.is_reading or self.watchers):
             self._close_socket()
 
     def forget(self) -> None:
         """In a fork of this process: close this copy, without a word to the template."""
         self.lock = threading.RLock()
         self.is_reading = False
+        self.watchers.clear()
         close_all(self.connection.lose())
         self.sock.close()
         if self.owner is not None:

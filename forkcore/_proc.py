@@ -44,6 +44,15 @@ class DirectProcess:
         """Give a descriptor that is readable once the process has ended; None where not known."""
         return self._pidfd
 
+    def duplicate_pidfd(self) -> int | None:
+        """Give a descriptor as `fileno` does, owned by the caller.
+
+        Raises:
+            OSError: EMFILE.
+        """
+        with self._lock:
+            return None if self._pidfd is None else os.dup(self._pidfd)
+
     def poll(self) -> ExitStatus | None:
         """Reap the process if it has ended; never waits."""
         with self._lock:

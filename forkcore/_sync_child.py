@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
-import signal
-import time
-import warnings
-
-from forkcore._link import RemoteProcess
-from forkcore._proc import ORPHANS, DirectProcess
-from forkcore.errors import TemplateDied, TimeoutExpired
+from forkcore import _steps
+from forkcore._base import ChildBase
+from forkcore.errors import TimeoutExpired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from types import TracebackType
+    from typing import Self
 
-    from forkcore._client import ChildCore
     from forkcore._state import ExitStatus
+    from forkcore._steps import Steps, T
     from forkcore._sync_link import SyncLink
-    from forkcore.errors import ForkcoreError
 
 
-class Child:
+def perform(steps: Steps[T]) -> T:
+    """Go through steps, waiting for what each of them asks for."""
+    try:
+        wait = next(steps)
+        while True:
+            try:
+                has_come = _wait(wait)
+            except BaseException as error:  # noqa: BLE001 - it comes out of the steps again; Ctrl-C, for one
+                wait = steps.throw(error)
+            else:
+                wait = steps.send(has_come)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended) -> bool:
+    if isinstance(wait, _steps.Until):
+        return wait.link.wait_until(wait.is_done, wait.timeout)
+    if isinstance(wait, _steps.Sent):
+        return wait.link.flush(wait.timeout)
+    return wait.process.wait(wait.timeout) is not None
+
+
+class Child(ChildBase):
     """A process that runs a function; made by `Template.run`.
 
     Use it in a ``with`` statement, which closes the channel and waits, as ``subprocess.Popen``
@@ -32,11 +50,6 @@ class Child:
             end is the function's first argument. It reaches its end when the child is gone.
     """
 
-    def __init__(self, core: ChildCore[SyncLink]) -> None:
-        self._core = core
-        self._is_detached = False
-        self.channel: socket.socket = core.channel
-
     @property
     def pid(self) -> int:
         """The process id; waits until the template has forked.
@@ -46,33 +59,12 @@ class Child:
             ForkHazard: The template had threads.
             TemplateDied: The template is gone.
         """
-        core = self._core
-        if core.pid is None:
-            assert isinstance(core.process, RemoteProcess)
-            link = core.process.link
-            link.wait_until(lambda: core.is_started, None)
-        if core.pid is None:
+        pid = self._core.pid
+        if pid is None:
+            pid = perform(_steps.child_pid(self._core))
+        if pid is None:
             raise self._failure()
-        return core.pid
-
-    @property
-    def returncode(self) -> int | None:
-        """As `poll` or `wait` found it: exit code, or the negative number of a signal."""
-        status = self._core.status
-        return None if status is None else status.returncode
-
-    def poll(self) -> ExitStatus | None:
-        """Give the exit status, or None while the child runs; never waits.
-
-        Raises:
-            TargetNotFound: The function could not be found.
-            RemoteError: The child failed before it could call the function.
-            ForkFailed: The template could not fork.
-            ForkHazard: The template had threads.
-            TemplateDied: The template is gone, and the status with it.
-        """
-        self._poll()
-        return self._result() if self._core.is_ended else None
+        return pid
 
     def wait(self, timeout: float | None = None) -> ExitStatus:
         """Wait for the end of the child.
@@ -84,91 +76,14 @@ class Child:
             TimeoutExpired: The child still runs.
             ForkcoreError: As `poll`.
         """
-        if not self._wait(timeout):
-            assert timeout is not None
-            raise TimeoutExpired("waiting for a child", timeout)
+        if not perform(_steps.child_end(self._core, timeout)):
+            raise TimeoutExpired("waiting for a child", timeout or 0)
         return self._result()
 
-    def _poll(self) -> None:
-        core = self._core
-        if isinstance(core.process, DirectProcess):
-            core.process.poll()
-        for link in core.links:
-            link.poll()
+    def _send(self, link: SyncLink) -> None:
+        link.flush()
 
-    def _wait(self, timeout: float | None) -> bool:
-        core = self._core
-        if core.is_ended:
-            return True
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if isinstance(core.process, DirectProcess):
-            if core.process.wait(timeout) is None:
-                return False
-        else:
-            process = core.process
-            link = process.link
-            if not link.wait_until(lambda: process.record.is_ended, timeout):
-                return False
-        own = core.link
-        # At its end by now, or about to be.
-        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
-        return own.wait_until(lambda: core.is_ended, remaining)
-
-    def _result(self) -> ExitStatus:
-        core = self._core
-        if core.failure is not None or core.status is None:
-            raise self._failure()
-        return core.status
-
-    def _failure(self) -> ForkcoreError:
-        failure = self._core.failure
-        if failure is not None:
-            return failure.with_traceback(None)
-        return TemplateDied("the template of this child is gone, and its exit status with it")
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal, unless the child is known to have ended.
-
-        The template sends it, which has not reaped the child then: it can hit no other process.
-
-        Raises:
-            TemplateDied: Nobody is there to send it.
-        """
-        self._poll()
-        link = self._core.queue_signal(number)
-        if link is not None:
-            link.flush()
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-        self.send_signal(signal.SIGKILL)
-
-    def detach(self) -> socket.socket:
-        """Let the child go on by itself: nobody will ask for its exit status.
-
-        Returns:
-            The channel, owned by the caller.
-        """
-        self._is_detached = True
-        return self.channel
-
-    def fileno(self) -> int:
-        """Give a descriptor that is readable when `poll` should be called.
-
-        That of a pidfd or of the template's control socket, shared with the template's other
-        children.
-        """
-        process = self._core.process
-        if isinstance(process, DirectProcess):
-            fd = process.fileno()
-            return -1 if fd is None else fd
-        return process.link.sock.fileno()
-
-    def __enter__(self) -> Child:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -179,24 +94,4 @@ class Child:
     ) -> None:
         self.channel.close()
         if not self._is_detached:
-            self._wait(None)
-
-    def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is None or self._is_detached or core.is_ended:
-            return
-        self._poll()
-        if not core.is_ended:
-            warnings.warn(f"{self!r} is still running", ResourceWarning, source=self)
-        if isinstance(core.process, DirectProcess):
-            ORPHANS.add(core.process)
-
-    def __repr__(self) -> str:
-        core = self._core
-        if core.failure is not None:
-            state = type(core.failure).__name__
-        elif core.status is not None:
-            state = str(core.status)
-        else:
-            state = "running"
-        return f"<forkcore.Child pid={core.pid} {state}>"
+            perform(_steps.child_end(self._core, None))
