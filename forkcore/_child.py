@@ -16,7 +16,7 @@ from forkcore.errors import TargetNotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, Self
 
     from forkcore._messages import Field
 
@@ -31,7 +31,7 @@ class Channel(_socket.socket):
     a ``with`` statement. `upgrade` gives a full ``socket.socket``.
     """
 
-    def __enter__(self) -> Channel:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -68,12 +68,11 @@ def build_argument(field: Field, fd: int | None) -> Any:
 
         return socket.socket(fileno=fd)
     if tag == m.FILE:
-        assert fd is not None
         return _open_file(data, fd)
     return fd
 
 
-def _open_file(description: bytes, fd: int) -> Any:
+def _open_file(description: bytes, fd: Any) -> Any:
     mode, encoding, errors, newline, line_buffering = description.decode().split("\0")
     if "b" in mode:
         return open(fd, mode, 0 if line_buffering == "0" else -1)
@@ -208,7 +207,7 @@ def describe_failure(error: BaseException) -> bytes:
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)[:FAILURE_LIMIT]
-    except Exception as secondary:
+    except Exception as secondary:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"<the exception has no text: {type(secondary).__name__}>"
 
 
@@ -217,7 +216,7 @@ def _format_traceback(error: BaseException) -> str:
         import traceback
 
         text = "".join(traceback.format_exception(type(error), error, _users_part(error)))
-    except Exception as secondary:
+    except Exception as secondary:  # noqa: BLE001 - the import of traceback too
         text = f"{type(error).__name__} (no traceback: {secondary!r})\n"
     return text if len(text) <= FAILURE_LIMIT else "...\n" + text[-FAILURE_LIMIT:]
 
@@ -241,7 +240,7 @@ def call(function: Callable[..., object], channel: Any, arguments: list[Any]) ->
         code = 0
     except SystemExit as error:
         code = _exit_code(error)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the last frame of the user's program
         _print_exception(error)
         if isinstance(error, KeyboardInterrupt):
             _flush()
@@ -257,7 +256,7 @@ def leave(code: int) -> NoReturn:
     """End the process: wait for the function's own threads, flush, and exit at once."""
     try:
         if len(sys._current_frames()) > 1 and "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()
+            sys.modules["threading"]._shutdown()  # noqa: SLF001 - as the interpreter's own end does
         if not _flush() and code == 0:
             code = 120  # what Python itself exits with where stdout cannot be flushed
     finally:
@@ -270,7 +269,7 @@ def _exit_code(error: SystemExit) -> int:
     if isinstance(error.code, int):
         return error.code & 0xFF
     if sys.stderr is not None:
-        print(error.code, file=sys.stderr)
+        sys.stderr.write(f"{error.code}\n")
     return 1
 
 
@@ -278,7 +277,7 @@ def _print_exception(error: BaseException) -> None:
     error = error.with_traceback(_users_part(error))
     try:
         sys.excepthook(type(error), error, error.__traceback__)
-    except BaseException as secondary:
+    except BaseException as secondary:  # noqa: BLE001 - as the interpreter treats its hook
         sys.__excepthook__(type(secondary), secondary, secondary.__traceback__)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import weakref
 from typing import Generic
@@ -98,7 +99,7 @@ class ChildCore(Generic[LinkT]):
             TemplateDied: Nobody is there to send it.
             ValueError: No such signal.
         """
-        if not 0 <= number < 129:
+        if not 0 <= number < signal.NSIG:
             raise ValueError(f"no such signal: {number}")
         if isinstance(self.process, DirectProcess):
             self.process.send_signal(number)
@@ -169,12 +170,11 @@ class TemplateCore(Generic[LinkT]):
         """
         if self.link is not None:
             return self.link
-        origin = self.origin
-        assert origin is not None
+        origin = self._require_origin()
         parent = origin.materialise()
         with parent.lock:
-            if self.link is not None:
-                return self.link  # another thread was faster
+            if self.has_process:  # another thread was faster
+                return self.materialise()
             check_alive(parent, origin.process)
             ours, theirs = socket_pair()
             try:
@@ -195,6 +195,16 @@ class TemplateCore(Generic[LinkT]):
             parent.write_some()
             link.write_some()
         return link
+
+    @property
+    def has_process(self) -> bool:
+        """Whether it is more than a promise."""
+        return self.link is not None
+
+    def _require_origin(self) -> TemplateCore[LinkT]:
+        if self.origin is None:
+            raise ObjectSpent("this template is spent: another thread has used it up")
+        return self.origin
 
     def materialise_clones(self) -> None:
         """Make the clones that were promised before what comes now."""
@@ -220,8 +230,7 @@ class TemplateCore(Generic[LinkT]):
         self._queue(kind, m.pack(fields), [])
 
     def _queue(self, kind: int, payload: bytes, fds: list[int]) -> None:
-        link = self.link
-        assert link is not None
+        link = self.materialise()
         with link.lock:
             try:
                 check_alive(link, self.process)
@@ -274,8 +283,7 @@ class TemplateCore(Generic[LinkT]):
         if bound:
             fields.append((m.BOUND, b""))
         if self._can_fuse:
-            assert self.origin is not None
-            return self._run_fused(self.origin, fields)
+            return self._run_fused(self._require_origin(), fields)
         link = self.materialise()
         self.materialise_clones()
         with link.lock:
@@ -284,10 +292,8 @@ class TemplateCore(Generic[LinkT]):
             in_place = not (bound or self.is_adopted or link.connection.children)
             kind = m.RUN if in_place else m.FORK_RUN
             channel, record = start_child(link, kind, fields, [])
-            if in_place:
-                assert self.process is not None
-                process = self.process
-            else:
+            process = self.process
+            if process is None or not in_place:
                 process = RemoteProcess(link, record)
                 link.connection.queue(m.CLOSE)
             self.spend("run")

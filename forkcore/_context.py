@@ -149,15 +149,14 @@ class Context:
             template = self._default
             if template is not None:
                 template.process_events()
-                link = template._core.link
-                if template._core.spent is None and not (link and link.connection.is_lost):
+                if template.is_usable:
                     return template
             elif self._early is None:
                 atexit.register(self.close)
             self._default = self.new_exec()
             return self._default
 
-    def install_early(self, allow_hazards: Collection[str] | bool = ()) -> None:
+    def install_early(self, *, allow_hazards: Collection[str] | bool = ()) -> None:
         """Fork the early template from this process; see `forkcore.early.install`."""
         self._renew_after_fork()
         if self._early is None:

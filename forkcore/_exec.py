@@ -82,7 +82,7 @@ def start_interpreter(
     from forkcore._proc import DirectProcess
 
     place = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    command = [find_interpreter(interpreter), *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
+    command = [find_interpreter(interpreter), *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]  # noqa: SLF001 - as multiprocessing does
     if not (needs_site() if site is None else site):
         command.append("-S")
     command += [*flags, "-c", _BOOTSTRAP.format(place=place, control=control)]

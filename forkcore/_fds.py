@@ -132,8 +132,8 @@ def _read_descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     for level, kind, data in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             # A trailing part of an integer is what a truncation leaves.
-            for start in range(0, len(data) - INT_SIZE + 1, INT_SIZE):
-                fds.append(int.from_bytes(data[start : start + INT_SIZE], NATIVE_ORDER))
+            starts = range(0, len(data) - INT_SIZE + 1, INT_SIZE)
+            fds += [int.from_bytes(data[start : start + INT_SIZE], NATIVE_ORDER) for start in starts]
     if not CLOEXEC_FLAG:
         for fd in fds:
             posix.set_inheritable(fd, False)

@@ -23,7 +23,8 @@ def find_hazards() -> list[str]:
     if len(sys._current_frames()) > 1:
         found.extend(_other_threads())
     events = sys.modules.get("asyncio.events")
-    if events is not None and events._get_running_loop() is not None:
+    # asyncio.get_running_loop raises where there is none, which costs more.
+    if events is not None and events._get_running_loop() is not None:  # noqa: SLF001 - get_running_loop() raises, which costs more
         found.append(RUNNING_LOOP)
     return found
 
@@ -33,7 +34,7 @@ def _other_threads() -> list[str]:
 
     own = _thread.get_ident()
     threading = sys.modules.get("threading")
-    known = {} if threading is None else threading._active
+    known = {} if threading is None else threading._active  # noqa: SLF001 - enumerate() takes a lock
     names = []
     for ident in sys._current_frames():
         if ident != own:

@@ -177,12 +177,12 @@ def option_fields(
     return fields + hazard_fields(allow_hazards)
 
 
-def hazard_fields(allowed: Collection[str] | bool) -> list[Field]:
+def hazard_fields(allowed: Collection[str] | bool) -> list[Field]:  # noqa: FBT001 - True is 'any'
     """Encode hazards that are accepted; True for all of them."""
     return [(m.ALLOW_HAZARDS, name.encode()) for name in hazard_names(allowed)]
 
 
-def hazard_names(allowed: Collection[str] | bool) -> list[str]:
+def hazard_names(allowed: Collection[str] | bool) -> list[str]:  # noqa: FBT001 - as above
     """Give the names of hazards that are accepted, ``*`` for all."""
     if isinstance(allowed, bool):
         return ["*"] if allowed else []

@@ -230,7 +230,7 @@ class Server:
     def _execute(self, code: str, arguments: list[Any]) -> None:
         self._namespace["args"] = arguments
         try:
-            exec(compile(code, "<eval>", "exec"), self._namespace)
+            exec(compile(code, "<eval>", "exec"), self._namespace)  # noqa: S102 - what `eval` is for
         finally:
             self._namespace.pop("args", None)
 
@@ -245,7 +245,7 @@ class Server:
         self._used = True
         try:
             action()
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - SystemExit too must reach the parent
             self._failure = _child.describe_failure(error)
 
     # Commands about this process.
@@ -290,7 +290,7 @@ class Server:
             if identifier == frame.identifier:
                 self._bound.add(pid)
 
-    def _close(self, frame: Frame) -> None:
+    def _close(self, _frame: Frame) -> None:
         self._closing = True
 
     # Commands that fork.
@@ -404,7 +404,7 @@ class Server:
                 _child.apply_options(call.options)
             if function is None:
                 function = _child.resolve(call.target, self._namespace)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - whatever the user's module raises
             failure = encode(m.FAILED, call.identifier, _child.describe_failure(error))
             send_report(report, failure)
             posix._exit(1)
@@ -454,7 +454,7 @@ def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequen
         namespace: Names that eval code and targets of the form ":name" see.
         allowed: Hazards that do not keep it from forking.
     """
-    global current
+    global current  # noqa: PLW0603 - a process is one template at most
     open_missing_standard()
     # wait4 imports it at its first use; every child would pay for that anew.
     import resource  # noqa: F401

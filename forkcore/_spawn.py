@@ -94,7 +94,7 @@ def _become_template(ours: int, theirs: int, namespace: dict[str, Any] | None, a
         events = sys.modules.get("asyncio.events")
         if events is not None:
             # Allowed by the caller, but it runs in the other process.
-            events._set_running_loop(None)
+            events._set_running_loop(None)  # noqa: SLF001 - there is no public way
         serve(theirs, namespace, list(allowed))
     finally:
         # Nothing may return into the frames of the program that was forked.

@@ -294,14 +294,13 @@ def decode_failure(payload: bytes) -> ForkcoreError:
         ProtocolError: It is none.
     """
     category, texts = m.unpack_failure(payload)
-    if category == m.FORK_FAILED and len(texts) == 2 and texts[0].isdigit():
-        number = int(texts[0])
-        return ForkFailed(number, f"the template could not fork: {texts[1]}")
-    if category == m.HAZARD and texts:
-        return ForkHazard(texts[0], texts[1:])
-    if category in (m.REMOTE, m.NOT_FOUND) and len(texts) == 3:
-        message, kind, traceback = texts
-        if category == m.NOT_FOUND:
+    match category, texts:
+        case m.FORK_FAILED, [number, text] if number.isdigit():
+            return ForkFailed(int(number), f"the template could not fork: {text}")
+        case m.HAZARD, [text, *hazards]:
+            return ForkHazard(text, hazards)
+        case m.NOT_FOUND, [message, kind, traceback]:
             return TargetNotFound(message, kind, traceback)
-        return RemoteError(f"{kind}: {message}", kind, traceback)
+        case m.REMOTE, [message, kind, traceback]:
+            return RemoteError(f"{kind}: {message}", kind, traceback)
     raise ProtocolError(f"an unknown failure: {category!r} with {len(texts)} texts")

@@ -30,9 +30,7 @@ class Titler:
         self.fds: list[int] = []
 
     def open(self) -> None:
-        """Open the files of this very process; those of the one that it was forked from are closed
-        already.
-        """
+        """Open the files of this very process; it has closed those that it was forked with."""
         self.fds = []
         try:
             for path in ("/proc/self/comm", "/proc/self/mem"):
@@ -55,7 +53,7 @@ class Titler:
 
     def write(self, data: bytes) -> None:
         """Show a title that `encode` has made; a system that refuses shows the old one."""
-        if len(self.fds) == 2 and data:
+        if self.fds and data:
             try:
                 posix.write(self.fds[0], data[:_MAX_NAME])
                 posix.pwrite(self.fds[1], data, self._start)

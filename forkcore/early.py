@@ -27,7 +27,7 @@ def install(*, allow_hazards: Collection[str] | bool = ()) -> None:
         ForkHazard: Python threads other than the caller are alive, or a loop is running.
         OSError: EMFILE, EAGAIN, ENOMEM.
     """
-    DEFAULT.install_early(allow_hazards)
+    DEFAULT.install_early(allow_hazards=allow_hazards)
 
 
 def is_installed() -> bool:

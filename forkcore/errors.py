@@ -158,7 +158,7 @@ class TimeoutExpired(ForkcoreError, TimeoutError):
     Cause: a child or a template is busy, stopped or stuck. Remedy: wait again, or end it.
     """
 
-    def __init__(self, what: str, timeout: float) -> None:
+    def __init__(self, what: str, timeout: float | None) -> None:
         super().__init__(f"{what} timed out after {timeout} seconds")
         self.what = what
         self.timeout = timeout

@@ -21,7 +21,7 @@ def receive(channel: Any) -> Any:
     while part := channel.recv(65536):
         parts.append(part)
     channel.close()
-    return pickle.loads(b"".join(parts)) if parts else None
+    return pickle.loads(b"".join(parts)) if parts else None  # noqa: S301 - of our own child
 
 
 def result(child: Any) -> Any:
@@ -36,10 +36,12 @@ def nothing(channel: Any, *arguments: object) -> None:
 
 
 def echo_arguments(channel: Any, *arguments: bytes) -> None:
+    """Reply with the arguments."""
     reply(channel, arguments)
 
 
 def lengths(channel: Any, *arguments: bytes) -> None:
+    """Reply with the length of each argument."""
     reply(channel, [len(argument) for argument in arguments])
 
 
@@ -73,7 +75,7 @@ def facts(channel: Any, *arguments: object) -> None:
         {
             "pid": os.getpid(),
             "ppid": os.getppid(),
-            "cwd": os.getcwd(),
+            "cwd": os.getcwd(),  # noqa: PTH109 - without loading pathlib
             "env": dict(os.environ),
             "umask": umask,
             "path": list(sys.path),
@@ -81,7 +83,7 @@ def facts(channel: Any, *arguments: object) -> None:
             "xoptions": sys._xoptions,
             "warnoptions": sys.warnoptions,
             "executable": sys.executable,
-            "fds": sorted(int(name) for name in os.listdir("/proc/self/fd")),
+            "fds": sorted(int(name) for name in os.listdir("/proc/self/fd")),  # noqa: PTH208 - as above
             "sigint": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
             "sigchld": signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL,
             "sigterm": signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
@@ -102,19 +104,23 @@ def wait_for_end(channel: Any, *arguments: object) -> None:
 
 
 def exit_with(channel: Any, code: bytes) -> None:
+    """Exit with a code."""
     sys.exit(int(code))
 
 
 def exit_with_text(channel: Any) -> None:
+    """Exit with a text, as sys.exit takes it."""
     sys.exit("this is why")
 
 
 def kill_itself(channel: Any, number: bytes) -> None:
+    """Send itself a signal."""
     os.kill(os.getpid(), int(number))
     time.sleep(60)
 
 
 def fail(channel: Any, *arguments: object) -> None:
+    """Raise."""
     raise ValueError("on purpose")
 
 
@@ -128,9 +134,10 @@ def use_time_and_memory(channel: Any) -> None:
 
 
 def random_numbers(channel: Any) -> None:
+    """Reply with one number of each global generator that is loaded."""
     import random
 
-    numbers = [random.random()]
+    numbers = [random.random()]  # noqa: S311 - no secret
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numbers.append(float(numpy_random.random()))
@@ -138,7 +145,8 @@ def random_numbers(channel: Any) -> None:
 
 
 def print_something(channel: Any) -> None:
-    print("from the child")
+    """Write to stdout, and do not flush."""
+    sys.stdout.write("from the child\n")
 
 
 def loaded_modules(channel: Any, *arguments: object) -> None:

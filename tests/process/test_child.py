@@ -9,18 +9,22 @@ import subprocess
 import sys
 import threading
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 from targets import result
 
 import forkcore
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 from helpers import is_gone, process_state, wait_for
 
 MAKERS: dict[str, Callable[[forkcore.Template], forkcore.Template]] = {
     "fused": lambda template: template.fork(),
     "clone": lambda template: template.fork().ready(),
-    "exec": lambda template: forkcore.new_exec(),
+    "exec": lambda _: forkcore.new_exec(),
     "adopted": lambda template: forkcore.adopt(template.fork().detach()),
 }
 
@@ -86,6 +90,7 @@ def test_exceptions_and_exits_are_those_of_a_program(capfd: pytest.CaptureFixtur
 
 
 def check_ways_to_fail(template: forkcore.Template, capfd: pytest.CaptureFixture[str]) -> None:
+    """Run functions that fail, one after the other."""
     with template.fork().run("targets:fail") as child:
         assert child.wait().code == 1
     error = capfd.readouterr().err

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +21,7 @@ from helpers import open_descriptors, process_state, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 def test_01_arguments_sent_before_fork_are_in_both(template: forkcore.Template) -> None:
@@ -210,9 +210,9 @@ def test_12_eval_has_a_namespace_of_its_own(template: forkcore.Template) -> None
 def test_13_exit_status_reaches_the_parent(template: forkcore.Template) -> None:
     """Code, signal and resource usage, for a fused run, a clone and an exec'd process."""
     makers: list[Callable[[], forkcore.Template]] = [
-        lambda: template.fork(),
+        template.fork,
         lambda: template.fork().ready(),
-        lambda: forkcore.new_exec(),
+        forkcore.new_exec,
     ]
     for make in makers:
         with make().send_arg(b"7").run("targets:exit_with") as child:

@@ -146,7 +146,7 @@ def test_buffered_output_is_flushed_before_it_is_passed(template: forkcore.Templ
 
 @pytest.mark.parametrize("materialise", [False, True])
 @pytest.mark.parametrize("size", [0, 1, 40_000, 64 * 1024 * 1024])
-def test_arguments_of_any_size(template: forkcore.Template, size: int, materialise: bool) -> None:
+def test_arguments_of_any_size(template: forkcore.Template, size: int, materialise: bool) -> None:  # noqa: FBT001 - a parameter of the test
     """From nothing to 64 MiB, several of them."""
     clone = template.fork()
     if materialise:
