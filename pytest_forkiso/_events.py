@@ -16,6 +16,7 @@ _HEADER = struct.Struct("!I")
 _dumps = pickle.dumps
 _pack_length = _HEADER.pack
 EVENT_LIMIT = 1 << 30
+DEPTH_LIMIT = 100
 
 
 class EventError(Exception):
@@ -85,6 +86,7 @@ class Plain:
 
     def __init__(self) -> None:
         self.replaced: list[str] = []
+        self._open: set[int] = set()  # containers around the value
 
     def of(self, value: Any, key: str) -> Any:
         """Give a plain equivalent of a value.
@@ -96,13 +98,29 @@ class Plain:
         kind = type(value)
         if value is None or kind in _ATOMS:
             return value
-        if kind is list:
-            return [self.of(element, f"{key}[{index}]") for index, element in enumerate(value)]
-        if kind is tuple:
-            return tuple([self.of(element, f"{key}[{index}]") for index, element in enumerate(value)])
-        if kind is dict:
-            return {self.of(k, key): self.of(v, f"{key}[{k!r}]") for k, v in value.items()}
-        return self._of_other(value, key)
+        if kind not in _CONTAINERS:
+            return self._of_other(value, key)
+        if id(value) in self._open or len(self._open) >= DEPTH_LIMIT:
+            return self._replace(value, key)  # it contains itself, or ends where nobody can look
+        self._open.add(id(value))
+        try:
+            return self._of_container(value, key)
+        finally:
+            self._open.discard(id(value))
+
+    def _of_container(self, value: Any, key: str) -> Any:
+        if type(value) is dict:
+            return {self._of_key(k, key): self.of(v, f"{key}[{_safe_repr(k)}]") for k, v in value.items()}
+        elements = [self.of(element, f"{key}[{index}]") for index, element in enumerate(value)]
+        return elements if type(value) is list else tuple(elements)
+
+    def _of_key(self, value: Any, key: str) -> Any:
+        plain = self.of(value, key)
+        try:
+            hash(plain)
+        except TypeError:  # of a frozenset a list was made
+            return self._replace(value, key)
+        return plain
 
     def _of_other(self, value: Any, key: str) -> Any:
         try:
@@ -120,11 +138,15 @@ class Plain:
         except Exception as error:
             self.replaced.append(f"{key}: a {type(value).__name__} ({type(error).__name__} when it was read)")
             return f"<{type(value).__name__}>"
+        return self._replace(value, key)
+
+    def _replace(self, value: Any, key: str) -> str:
         text = _safe_repr(value)
         self.replaced.append(f"{key}: {text}")
         return text
 
 
+_CONTAINERS = frozenset((list, tuple, dict))
 _ATOMS = frozenset((str, int, float, bool, bytes))
 # bool before int, whose subclass it is; an enumeration's member of these types gives its value.
 _COERCED: tuple[type, ...] = (bool, int, float, str, bytes)

@@ -7,8 +7,8 @@ import os
 import sys
 import tempfile
 
-
 _PHASES = ("setup", "call", "teardown")
+_NOTE_LENGTH = 100
 
 
 class Slot:
@@ -96,7 +96,7 @@ def limit_file(fd: int, limit: int) -> None:
     size = os.fstat(fd).st_size
     if size <= limit:
         return
-    half = limit // 2
+    half = max(0, limit - _NOTE_LENGTH) // 2  # with the note it is within the limit, and is shortened only once
     note = f"\n[... {size - 2 * half} bytes left out, see the ini option fork_output_limit ...]\n".encode()
     end = os.pread(fd, half, size - half)
     os.ftruncate(fd, half)
