@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.harness import Series, markdown_table, ratio, show
+from benchmarks.harness import Aim, Series, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 _AT_MOST_PRIVATE = 1.2  # MB of a child
 
@@ -70,59 +70,30 @@ class Results:
         return None if None in counts else sum(count or 0 for count in counts)
 
 
-@dataclass(frozen=True)
-class Aim:
-    """One line of the table.
+def find_aims(results: Results) -> list[Aim]:
+    """Give all aims, with where this run is."""
 
-    Attributes:
-        text: What is compared.
-        limit: Where it should be.
-        is_least: It should be there or above; otherwise there or below.
-        value: Finds it.
-    """
+    def against(text: str, limit: float, other: str, metric: str, *, name: str = "forkcore") -> Aim:
+        return Aim(text, limit, not metric.startswith("cpu"), results.ratio(name, other, metric))
 
-    text: str
-    limit: float
-    is_least: bool
-    value: Callable[[Results], float | None]
-
-
-def _against(text: str, limit: float, other: str, metric: str, *, name: str = "forkcore") -> Aim:
-    is_least = not metric.startswith("cpu")
-    return Aim(text, limit, is_least, lambda results: results.ratio(name, other, metric))
-
-
-AIMS = (
-    _against("rate, multiprocessing forkserver at its best, 4 in flight", 6, "mp_forkserver", "rate_w4"),
-    _against("rate, multiprocessing forkserver as a script, 4 in flight", 18, "mp_script", "rate_w4"),
-    _against("rate, AnyEvent::Fork, 4 in flight", 1.4, "anyevent_fork", "rate_w4"),
-    _against("CPU, AnyEvent::Fork, 4 in flight", 0.7, "anyevent_fork", "cpu_w4"),
-    _against("rate, AnyEvent::Fork, one at a time", 1.15, "anyevent_fork", "rate_w1"),
-    _against("the same with processes forked ahead", 1.5, "anyevent_fork", "rate_w1", name="forkcore_ahead"),
-    _against("CPU, fork in C in a bare Python, 4 in flight", 1.4, "c_fork", "cpu_w4"),
-    _against("rate, os.fork in a bare Python, one at a time", 1, "bare_fork", "rate_w1"),
-    _against("rate, os.fork in a bare Python, 4 in flight", 1, "bare_fork", "rate_w4"),
-    Aim("rate, itself in the smallest parent, 4 in flight", 0.9, is_least=True, value=lambda r: r.growth("rate_w4")),
-    Aim("rate, itself without idle children alive", 0.9, is_least=True, value=Results.kept_beside_idle),
-    Aim("private MB of a child", _AT_MOST_PRIVATE, is_least=False, value=Results.child_megabytes),
-    Aim(
-        "private memory of the template, python -I -S",
-        1.3,
-        is_least=False,
-        value=lambda r: r.footprint_ratio("template", "interpreter_bare"),
-    ),
-    Aim("descriptors and zombies after a long series", 0, is_least=False, value=Results.leaked),
-)
-
-
-def aims_table(results: Results) -> str:
-    """Write what was aimed at beside what was reached."""
-    rows = []
-    for aim in AIMS:
-        value = aim.value(results)
-        if value is None:
-            verdict = "not measured"
-        else:
-            verdict = "yes" if (value >= aim.limit if aim.is_least else value <= aim.limit) else "no"
-        rows.append([aim.text, f"{'≥' if aim.is_least else '≤'} {aim.limit:g}", show(value), verdict])
-    return markdown_table(["forkcore against", "aim", "here", "reached"], rows)
+    return [
+        against("rate, multiprocessing forkserver at its best, 4 in flight", 6, "mp_forkserver", "rate_w4"),
+        against("rate, multiprocessing forkserver as a script, 4 in flight", 18, "mp_script", "rate_w4"),
+        against("rate, AnyEvent::Fork, 4 in flight", 1.4, "anyevent_fork", "rate_w4"),
+        against("CPU, AnyEvent::Fork, 4 in flight", 0.7, "anyevent_fork", "cpu_w4"),
+        against("rate, AnyEvent::Fork, one at a time", 1.15, "anyevent_fork", "rate_w1"),
+        against("the same with processes forked ahead", 1.5, "anyevent_fork", "rate_w1", name="forkcore_ahead"),
+        against("CPU, fork in C in a bare Python, 4 in flight", 1.4, "c_fork", "cpu_w4"),
+        against("rate, os.fork in a bare Python, one at a time", 1, "bare_fork", "rate_w1"),
+        against("rate, os.fork in a bare Python, 4 in flight", 1, "bare_fork", "rate_w4"),
+        Aim("rate, itself in the smallest parent, 4 in flight", 0.9, True, results.growth("rate_w4")),
+        Aim("rate, itself without idle children alive", 0.9, True, results.kept_beside_idle()),
+        Aim("private MB of a child", _AT_MOST_PRIVATE, False, results.child_megabytes()),
+        Aim(
+            "private memory, template to python -I -S",
+            1.3,
+            False,
+            results.footprint_ratio("template", "interpreter_bare"),
+        ),
+        Aim("descriptors and zombies after a long series", 0, False, results.leaked()),
+    ]

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.aims import Results, aims_table
+from benchmarks.aims import Results, find_aims
 from benchmarks.contenders import TITLES, sample_footprint, sample_idle, sample_rate, sample_series
 from benchmarks.harness import (
     Series,
+    aims_table,
     as_json,
     left_out,
     markdown_table,
@@ -123,11 +124,10 @@ def rates_table(rates: Mapping[str, Series], windows: Sequence[int]) -> str:
     for name, one in rates.items():
         if one.reason is not None and not one.values(f"rate_{last}"):
             continue
-        own = reference if reference.samples else Series([None] * len(one.samples))
         row = [TITLES[name], *(show(one.median(f"rate_w{window}")) for window in windows)]
         row += [show(scaled(one.median(f"cpu_w{window}"), 1e6)) for window in windows]
         row += [show(scaled(one.median(f"{metric}_w{windows[0]}"), 1e3)) for metric in ("latency", "latency_p95")]
-        row += [show(ratio(one, own, f"rate_{last}"), 2), show(ratio(one, own, f"cpu_{last}"), 2)]
+        row += [show(ratio(one, reference, f"rate_{last}"), 2), show(ratio(one, reference, f"cpu_{last}"), 2)]
         spread = one.spread(f"rate_{last}")
         rows.append([*row, "-" if spread is None else f"{spread:.0%}"])
     return markdown_table(head, rows)
@@ -176,11 +176,11 @@ def report(machine: dict[str, Any], options: argparse.Namespace, results: Result
     if results.idle:
         parts += [f"### Beside {options.idle:,} idle children", idle_table(results.idle), left_out(results.idle)]
     for name, one in results.series.items():
-        count, rate = show(one.median("count")), show(one.median("rate"))
+        count, rate = show(one.median("count"), 1), show(one.median("rate"))
         parts += [f"### {count} in a row ({TITLES[name]}, {rate}/s)", series_table(one)]
     if results.footprint.samples:
         parts += ["### Memory of a process", footprint_table(results.footprint), results.footprint.reason or ""]
-    parts += ["### Aims", aims_table(results)]
+    parts += ["### Aims", aims_table(find_aims(results), "forkcore against")]
     return "\n\n".join(part for part in parts if part)
 
 

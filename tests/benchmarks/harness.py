@@ -25,7 +25,8 @@ class Series:
     """All samples of one contender, one for each round.
 
     Attributes:
-        samples: In the order of the rounds; None for a round in which it failed.
+        samples: In the order of the rounds; None for a round in which it failed; none at all for
+            who was not asked.
         reason: Why it did not take part, or no longer.
     """
 
@@ -42,10 +43,10 @@ class Series:
         return statistics.median(values) if values else None
 
     def spread(self, metric: str) -> float | None:
-        """Give the width from the smallest to the largest value, in parts of the median."""
+        """Give the width from the smallest to the largest value, in parts of the median; None for one value."""
         values = self.values(metric)
         median = self.median(metric)
-        return (max(values) - min(values)) / median if median else None
+        return (max(values) - min(values)) / median if median and len(values) > 1 else None
 
 
 def take_turns(
@@ -86,7 +87,7 @@ def ratio(above: Series, below: Series, metric: str) -> float | None:
     """Give the median of the ratios within each round; None where no round has both."""
     quotients = [
         ours[metric] / theirs[metric]
-        for ours, theirs in zip(above.samples, below.samples, strict=True)
+        for ours, theirs in zip(above.samples, below.samples, strict=False)
         if ours is not None and theirs is not None and metric in ours and theirs.get(metric)
     ]
     return statistics.median(quotients) if quotients else None
@@ -96,7 +97,7 @@ def difference(above: Series, below: Series, metric: str) -> float | None:
     """Give the median of the differences within each round; None where no round has both."""
     gaps = [
         ours[metric] - theirs[metric]
-        for ours, theirs in zip(above.samples, below.samples, strict=True)
+        for ours, theirs in zip(above.samples, below.samples, strict=False)
         if ours is not None and theirs is not None and metric in ours and metric in theirs
     ]
     return statistics.median(gaps) if gaps else None
@@ -141,8 +142,42 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(head), f"| {' | '.join(rule)} |", *(line(row) for row in rows)])
 
 
+@dataclass(frozen=True)
+class Aim:
+    """What a project aims at, as a figure of one run.
+
+    Attributes:
+        text: What is compared with what.
+        limit: Where it should be.
+        is_least: It should be there or above; otherwise there or below.
+        value: Where it is; None where it was not measured.
+    """
+
+    text: str
+    limit: float
+    is_least: bool
+    value: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Whether it was reached: yes, no, or not measured."""
+        if self.value is None:
+            return "not measured"
+        is_reached = self.value >= self.limit if self.is_least else self.value <= self.limit
+        return "yes" if is_reached else "no"
+
+
+def aims_table(aims: Sequence[Aim], title: str) -> str:
+    """Write what was aimed at beside what was reached."""
+    rows = [[aim.text, f"{'≥' if aim.is_least else '≤'} {aim.limit:.3g}", show(aim.value), aim.verdict] for aim in aims]
+    return markdown_table([title, "aim", "here", "reached"], rows)
+
+
 def left_out(series: Mapping[str, Series]) -> str:
     """Write who did not take part, and why; empty where all did."""
+    reasons = {one.reason for one in series.values()}
+    if len(series) > 1 and len(reasons) == 1 and None not in reasons:
+        return f"- nobody took part: {reasons.pop()}"
     return "\n".join(f"- {name}: {one.reason}" for name, one in series.items() if one.reason is not None)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import runpy
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks import aims, forkcore, harness, processes
+from benchmarks import aims, forkcore, harness, plugin, processes, suites
 from benchmarks.harness import NotMeasured, Series
 
 if TYPE_CHECKING:
@@ -45,6 +47,12 @@ def test_contender_that_fails_is_out() -> None:
     assert harness.left_out(series) == "- b: broken"
 
 
+def test_nobody_takes_part() -> None:
+    """One line says so, where the reason is the same for all."""
+    series = {name: Series([None], reason="missing") for name in "ab"}
+    assert harness.left_out(series) == "- nobody took part: missing"
+
+
 def test_other_exceptions_are_not_hidden() -> None:
     """A mistake in the benchmark is no contender that is out."""
 
@@ -73,10 +81,11 @@ def test_ratio_without_common_rounds() -> None:
 
 
 def test_series_without_samples() -> None:
-    """Nothing measured is None, not zero."""
+    """Nothing measured is None, not zero; a single value has no spread."""
     series = Series([None], reason="missing")
     assert series.median("rate") is None
     assert series.spread("rate") is None
+    assert Series([{"rate": 1.0}]).spread("rate") is None
 
 
 def test_spread() -> None:
@@ -170,8 +179,9 @@ def test_aims() -> None:
         200: {"forkcore": Series([{"rate_w4": 650.0}])},
     }
     results = aims.Results(rates=rates, idle={}, footprint=Series(), series={})
-    verdicts = [line.rpartition("|")[0].rpartition("|")[2].strip() for line in aims.aims_table(results).splitlines()]
-    by_aim = dict(zip([aim.text for aim in aims.AIMS], verdicts[2:], strict=True))
+    found = aims.find_aims(results)
+    assert "yes |" in harness.aims_table(found, "forkcore against")
+    by_aim = {aim.text: aim.verdict for aim in found}
     assert by_aim["rate, multiprocessing forkserver at its best, 4 in flight"] == "yes"
     assert by_aim["rate, AnyEvent::Fork, 4 in flight"] == "no"
     assert by_aim["CPU, AnyEvent::Fork, 4 in flight"] == "no"
@@ -208,3 +218,60 @@ def test_unknown_creator(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         forkcore.parse_options(["--creators", "fork_nothing"])
     assert "fork_nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [name for name, suite in suites.SUITES.items() if suite.pyargs is None])
+def test_suite_is_as_large_as_it_says(name: str, tmp_path: Path) -> None:
+    """Each generated suite is Python, and has the number of tests and files that was asked for."""
+    suite = suites.SUITES[name].of_size(7)
+    assert suites.write_suite(suite, tmp_path / "suite") == ["."]
+    files = sorted((tmp_path / "suite").glob("test_*.py"))
+    trees = [ast.parse(file.read_text()) for file in files]
+    functions = [node.name for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert len(files) == suite.files == 7
+    assert len(functions) == len(set(functions)) == suite.tests == 7
+
+
+def test_suite_of_somebody_else(tmp_path: Path) -> None:
+    """Its tests are where they are installed, and their number is not ours to choose."""
+    suite = suites.SUITES["networkx"].of_size(7)
+    assert suite.tests == 0
+    assert suites.write_suite(suite, tmp_path) == ["--pyargs", "networkx.classes"]
+    assert not list(tmp_path.glob("test_*.py"))
+
+
+def test_ballast_is_in_the_conftest(tmp_path: Path) -> None:
+    """Memory that a conftest holds is there in the process that forks."""
+    suites.write_suite(suites.SUITES["trivial"].of_size(1), tmp_path, ballast_mb=1)
+    namespace = runpy.run_path(str(tmp_path / "conftest.py"))
+    assert namespace["BALLAST"].count(1) == (1 << 20) // 4096
+
+
+def test_overhead_is_per_test_and_within_rounds() -> None:
+    """What is over plain pytest is divided by the number of tests."""
+    plain = Series([{"wall": 1.0, "tests": 10.0}, {"wall": 2.0, "tests": 10.0}])
+    ours = Series([{"wall": 2.0, "tests": 10.0}, {"wall": 3.0, "tests": 10.0}])
+    assert plugin.overhead(ours, plain, "wall") == pytest.approx(0.1)
+    assert plugin.overhead(ours, Series([None, None]), "wall") is None
+
+
+def test_aims_of_the_plugin() -> None:
+    """Overheads are compared with each other, not the times that plain pytest is part of."""
+
+    def sample(wall: float) -> Series:
+        return Series([{"wall": wall, "cpu": wall, "first": 1.0, "tests": 10.0}])
+
+    found = plugin.find_aims({"trivial": {"plain": sample(1), "forkiso": sample(2), "forked": sample(11)}})
+    by_aim = {aim.text: aim for aim in found}
+    assert by_aim["trivial, no imports: overhead to pytest-forked's, wall"].value == pytest.approx(0.1)
+    assert by_aim["trivial, no imports: overhead to pytest-forked's, wall"].verdict == "yes"
+    assert by_aim["20 ms of CPU each: two jobs to plain, wall"].verdict == "not measured"
+
+
+def test_options_of_a_quick_plugin_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """One round of few tests; an unknown peer is a usage error that names it."""
+    options = plugin.parse_options(["--quick"])
+    assert (options.rounds, options.tests) == (1, 50)
+    with pytest.raises(SystemExit):
+        plugin.parse_options(["--peers", "pytest_nothing"])
+    assert "pytest_nothing" in capsys.readouterr().err

@@ -1,0 +1,86 @@
+"""Ways to run a suite, for `benchmarks.plugin`, and a virtual environment that has them all."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.harness import NotMeasured, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_HERE = Path(__file__).resolve().parent
+_ROOT = _HERE.parent.parent
+
+REQUIREMENTS = (
+    "pytest~=9.1.0",  # the last one on which pytest-forked works
+    "pytest-forked==1.7.5",
+    "pytest-isolate",
+    "pytest-xdist",
+    "networkx",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to run a suite.
+
+    Attributes:
+        title: For people.
+        plugins: Modules that are loaded, and no others.
+        arguments: For pytest.
+        preloads: It is told what the suite imports, with ``--fork-preload``.
+    """
+
+    title: str
+    plugins: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    preloads: bool = False
+
+
+_OURS = ("pytest_forkiso.plugin",)
+PEERS = {
+    "plain": Peer("pytest"),
+    "forkiso": Peer("--forked", _OURS, ("--forked",), preloads=True),
+    "forkiso_2": Peer("--forked --fork-jobs 2", _OURS, ("--forked", "--fork-jobs", "2"), preloads=True),
+    "forked": Peer("pytest-forked", ("pytest_forked",), ("--forked",)),
+    "isolate": Peer("pytest-isolate", ("pytest_isolate.plugin",), ("--isolate",)),
+    "xdist": Peer("pytest-xdist -n 2", ("xdist.plugin",), ("-n", "2")),
+    "xdist_forked": Peer(
+        "pytest-xdist -n 2, pytest-forked", ("xdist.plugin", "pytest_forked"), ("-n", "2", "--forked")
+    ),
+    "xdist_forkiso": Peer("pytest-xdist -n 2, --forked", ("xdist.plugin", *_OURS), ("-n", "2", "--forked")),
+}
+
+
+def make_environment(folder: Path) -> str:
+    """Make a virtual environment with all peers and this project, unless it is there; gives its interpreter."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        say(f"making {folder}")
+        subprocess.run(["python3", "-m", "venv", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS, _ROOT], check=True)
+    return str(python)
+
+
+def check_modules(python: str, modules: Sequence[str]) -> None:
+    """Refuse what cannot be run.
+
+    Raises:
+        NotMeasured: A module is not installed there.
+    """
+    for module in modules:
+        if not _can_import(python, module):
+            raise NotMeasured(f"{module} cannot be imported")
+
+
+@functools.cache
+def _can_import(python: str, module: str) -> bool:
+    return subprocess.run([python, "-c", f"import {module}"], capture_output=True, check=False).returncode == 0

@@ -1,0 +1,201 @@
+"""Compare ways to run a test suite: ``python -m benchmarks.plugin`` in the folder ``tests``.
+
+Suites of several kinds, each run plainly, with ``--forked``, with jobs, and with other plugins that
+isolate tests or spread them: wall time, CPU time and memory of all processes together, and how long
+the first result takes. ``--venv DIR`` makes a virtual environment that has all of them; otherwise
+those are measured that this interpreter has. ``--quick`` takes two minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.harness import (
+    Aim,
+    NotMeasured,
+    Sample,
+    Series,
+    aims_table,
+    as_json,
+    difference,
+    left_out,
+    markdown_table,
+    names,
+    ratio,
+    say,
+    scaled,
+    show,
+    take_turns,
+    write_results,
+)
+from benchmarks.machine import describe_machine, machine_line
+from benchmarks.peers import PEERS, check_modules, make_environment
+from benchmarks.suite_run import Run, adopt_orphans, peak_memory, sample_suite
+from benchmarks.suites import SUITES, write_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Results = Mapping[str, Mapping[str, Series]]
+
+_REFERENCE = "plain"
+_QUICK_TESTS = 50
+_HEAVY = ("heavy", "sklearn")
+
+
+def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.plugin", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help=f"one round, {_QUICK_TESTS} tests in each suite")
+    parser.add_argument("--rounds", type=int, help="runs of each suite by each peer (default: 5)")
+    parser.add_argument("--suites", type=names, default=list(SUITES), help=f"of {', '.join(SUITES)}")
+    parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--tests", type=int, help="tests in each suite (default: 500, or 200 of those that take time)")
+    parser.add_argument("--ballast", type=int, default=0, metavar="MB", help="memory that a conftest touches")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the runs that look at the memory")
+    parser.add_argument("--python", default=sys.executable, help="interpreter that has the peers (default: this one)")
+    parser.add_argument("--venv", type=Path, metavar="DIR", help="virtual environment with all peers; made if need be")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
+    options = parser.parse_args(arguments)
+    unknown = [*(set(options.suites) - set(SUITES)), *(set(options.peers) - set(PEERS))]
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if options.quick and options.tests is None:
+        options.tests = _QUICK_TESTS
+    if options.rounds is None:
+        options.rounds = 1 if options.quick else 5
+    return options
+
+
+def measure_suite(name: str, folder: Path, options: argparse.Namespace) -> dict[str, Series]:
+    """Run one suite by all peers in turn, and once more by each for the memory."""
+    suite = SUITES[name].of_size(options.tests)
+    try:
+        check_modules(options.python, suite.modules)
+    except NotMeasured as error:
+        return {peer: Series(reason=str(error)) for peer in options.peers}
+    arguments = write_suite(suite, folder, ballast_mb=options.ballast)
+    run = Run(options.python, folder, arguments, suite.modules, suite.tests)
+
+    def measure(peer: str) -> Sample:
+        check_modules(options.python, PEERS[peer].plugins)
+        return sample_suite(PEERS[peer], run)
+
+    series = take_turns(options.peers, options.rounds, measure, say=lambda text: say(f"{name}, {text}"))
+    if not options.no_memory:
+        add_peaks(name, series, run)
+    return series
+
+
+def add_peaks(name: str, series: Mapping[str, Series], run: Run) -> None:
+    """Look at the memory of each peer that took part, in a run that is not timed."""
+    for peer, one in series.items():
+        first = next(iter(one.samples), None)
+        if one.reason is None and first is not None:
+            say(f"{name}, memory: {peer}")
+            try:
+                first["peak"] = peak_memory(PEERS[peer], run)
+            except NotMeasured as error:
+                one.reason = f"memory: {error}"
+
+
+def overhead(one: Series, plain: Series, metric: str) -> float | None:
+    """Give the seconds per test that a peer takes more than plain pytest."""
+    tests = plain.median("tests")
+    return scaled(difference(one, plain, metric), 1 / tests) if tests else None
+
+
+def suite_table(series: Mapping[str, Series]) -> str:
+    """Write how all peers ran one suite."""
+    head = ["", "wall s", "CPU s", "wall to plain", "CPU to plain", "ms/test over plain", "CPU ms/test over plain"]
+    head += ["first result s", "peak MB", "spread"]
+    plain = series.get(_REFERENCE, Series())
+    rows = []
+    for name, one in series.items():
+        if not one.values("wall"):
+            continue
+        row = [PEERS[name].title, *(show(one.median(metric)) for metric in ("wall", "cpu"))]
+        row += [show(ratio(one, plain, metric)) for metric in ("wall", "cpu")]
+        row += [show(scaled(overhead(one, plain, metric), 1e3)) for metric in ("wall", "cpu")]
+        row += [show(one.median("first")), show(scaled(one.median("peak"), 1e-6))]
+        spread = one.spread("wall")
+        rows.append([*row, "-" if spread is None else f"{spread:.0%}"])
+    return markdown_table(head, rows)
+
+
+def find_aims(results: Results) -> list[Aim]:
+    """Give what the plugin aims at, with where this run is."""
+
+    def series(suite: str, peer: str) -> Series:
+        return results.get(suite, {}).get(peer, Series())
+
+    def part(suite: str, metric: str) -> float | None:
+        plain = series(suite, _REFERENCE)
+        ours = overhead(series(suite, "forkiso"), plain, metric)
+        theirs = overhead(series(suite, "forked"), plain, metric)
+        return ours / theirs if ours is not None and theirs else None
+
+    def against(suite: str, other: str, metric: str, peer: str) -> float | None:
+        return ratio(series(suite, peer), series(suite, other), metric)
+
+    aims = []
+    for suite in ("trivial", "heavy"):
+        title = SUITES[suite].title
+        aims.append(Aim(f"{title}: overhead to pytest-forked's, wall", 1 / 5, False, part(suite, "wall")))
+        aims.append(Aim(f"{title}: overhead to pytest-forked's, CPU", 1 / 3, False, part(suite, "cpu")))
+    for suite in ("cpu", "sleep"):
+        value = against(suite, _REFERENCE, "wall", "forkiso_2")
+        aims.append(Aim(f"{SUITES[suite].title}: two jobs to plain, wall", 1, False, value))
+    for suite in _HEAVY:
+        title = SUITES[suite].title
+        value = against(suite, "xdist", "wall", "forkiso_2")
+        aims.append(Aim(f"{title}: two jobs to xdist -n 2, wall", 1, False, value))
+        value = against(suite, _REFERENCE, "first", "forkiso")
+        aims.append(Aim(f"{title}: first result to plain's", 1.1, False, value))
+    return aims
+
+
+def report(machine: dict[str, Any], options: argparse.Namespace, results: Results) -> str:
+    """Write everything as one Markdown text."""
+    parts = [machine_line(machine)]
+    ballast = f", conftest of {options.ballast:,} MB" if options.ballast else ""
+    for name, series in results.items():
+        tests = next((one.median("tests") for one in series.values() if one.values("tests")), None)
+        heading = f"### {SUITES[name].title}, {show(tests, 1)} tests{ballast}"
+        has_taken_part = any(one.values("wall") for one in series.values())
+        parts += [heading, suite_table(series) if has_taken_part else "", left_out(series)]
+    parts += ["### Aims", aims_table(find_aims(results), "")]
+    return "\n\n".join(part for part in parts if part)
+
+
+def main() -> None:
+    """Measure, and report."""
+    options = parse_options()
+    if options.venv is not None:
+        options.python = make_environment(options.venv.resolve())
+    machine = describe_machine()
+    say(machine_line(machine))
+    adopt_orphans()
+    began = time.monotonic()
+    results = {}
+    with tempfile.TemporaryDirectory(prefix="forkiso-benchmark-") as folder:
+        for name in options.suites:
+            results[name] = measure_suite(name, Path(folder, name), options)
+    plain = {
+        "benchmark": "plugin",
+        "machine": machine,
+        "options": {name: value for name, value in vars(options).items() if not isinstance(value, Path)},
+        "seconds": round(time.monotonic() - began),
+        "suites": {name: as_json(series) for name, series in results.items()},
+    }
+    write_results(plain, report(machine, options, results), json_path=options.json, table_path=options.table)
+
+
+if __name__ == "__main__":
+    main()

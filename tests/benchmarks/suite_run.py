@@ -1,0 +1,177 @@
+"""One run of a suite under one peer: seconds, CPU time and memory of the whole tree of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.harness import NotMeasured, Sample
+from benchmarks.processes import descendants_of, tree_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.peers import Peer
+
+_HERE = Path(__file__).resolve().parent
+_PR_SET_CHILD_SUBREAPER = 36
+_LOOK_EVERY = 0.02  # seconds between two looks at the memory
+_GRACE = 5.0  # seconds for processes that outlive pytest
+_LIMIT = 900.0  # seconds for one run
+
+
+@dataclass(frozen=True)
+class Run:
+    """How to run one suite.
+
+    Attributes:
+        python: The interpreter.
+        folder: Of the suite.
+        arguments: That name its tests.
+        modules: What it imports.
+        tests: How many there are; 0 where that is not known before.
+    """
+
+    python: str
+    folder: Path
+    arguments: Sequence[str]
+    modules: Sequence[str]
+    tests: int
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes whose own parent ends, so that their CPU time is counted."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def sample_suite(peer: Peer, run: Run) -> Sample:
+    """Run a suite once; give wall and CPU seconds, and when the first result of a test was known.
+
+    Raises:
+        NotMeasured: It failed, took too long, or ran another number of tests.
+    """
+    sample, _ = _measure(peer, run, look_every=None)
+    return sample
+
+
+def peak_memory(peer: Peer, run: Run) -> float:
+    """Run a suite once more, and look at the memory of all its processes all the time.
+
+    Returns:
+        The most that was seen, in bytes; pages that processes share count once.
+
+    Raises:
+        NotMeasured: As for `sample_suite`.
+    """
+    _, peak = _measure(peer, run, look_every=_LOOK_EVERY)
+    return peak
+
+
+def _measure(peer: Peer, run: Run, *, look_every: float | None) -> tuple[Sample, float]:
+    with tempfile.TemporaryDirectory(prefix="forkiso-benchmark-") as scratch:
+        probe, output = Path(scratch, "probe.json"), Path(scratch, "output")
+        with output.open("wb") as file:
+            began = time.monotonic()
+            process = _start(peer, run, probe, file.fileno())
+            try:
+                cpu, peak = _wait(process, look_every)
+            except BaseException:
+                _end_all(process)
+                raise
+            wall = time.monotonic() - began
+        cpu += _reap_orphans()
+        seen = _check(process.returncode, output, probe, run)
+    return {"wall": wall, "cpu": cpu, "first": seen["first"] - began, "tests": float(seen["tests"])}, peak
+
+
+def _start(peer: Peer, run: Run, probe: Path, output: int) -> subprocess.Popen[bytes]:
+    command = [run.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "benchmarks.probe"]
+    for plugin in peer.plugins:
+        command += ["-p", plugin]
+    command += peer.arguments
+    if peer.preloads and run.modules:
+        command += ["--fork-preload", ",".join(run.modules)]
+    path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "BENCHMARK_PROBE": str(probe),
+    }
+    environment.pop("PYTEST_ADDOPTS", None)
+    return subprocess.Popen(
+        [*command, *run.arguments],
+        cwd=run.folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _wait(process: subprocess.Popen[bytes], look_every: float | None) -> tuple[float, float]:
+    """Wait for the end of pytest; give the CPU seconds of all that it has reaped, and the peak of memory."""
+    deadline = time.monotonic() + _LIMIT
+    peak = 0
+    with os.fdopen(os.pidfd_open(process.pid)) as pidfd:
+        poller = select.poll()
+        poller.register(pidfd, select.POLLIN)
+        while not poller.poll((_LIMIT if look_every is None else look_every) * 1000):
+            if time.monotonic() > deadline:
+                raise NotMeasured(f"did not end within {_LIMIT:.0f} s")
+            peak = max(peak, tree_memory(process.pid))
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return usage.ru_utime + usage.ru_stime, float(peak)
+
+
+def _end_all(process: subprocess.Popen[bytes]) -> None:
+    """End pytest, and every process that it or its children have started."""
+    process.kill()
+    process.wait()
+    # Those of sessions of their own too: as orphans they are this process's children now.
+    while left := descendants_of(os.getpid()):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        os.wait()
+
+
+def _reap_orphans() -> float:
+    """Wait for what outlived pytest, as a template may for a moment; give its CPU seconds."""
+    deadline = time.monotonic() + _GRACE
+    cpu = 0.0
+    while True:
+        try:
+            pid, _, usage = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return cpu
+        if pid:
+            cpu += usage.ru_utime + usage.ru_stime
+        elif time.monotonic() > deadline:
+            raise NotMeasured(f"processes were left, {_GRACE:.0f} s after its end")
+        else:
+            time.sleep(0.005)
+
+
+def _check(returncode: int, output: Path, probe: Path, run: Run) -> dict[str, Any]:
+    if returncode != 0:
+        text = output.read_text(errors="replace").strip()
+        raise NotMeasured(f"exit code {returncode}: {text.rpartition(chr(10))[2]}")
+    seen: dict[str, Any] = json.loads(probe.read_text())
+    if seen["first"] is None or (run.tests and seen["tests"] != run.tests):
+        raise NotMeasured(f"{seen['tests']} results instead of {run.tests}")
+    return seen

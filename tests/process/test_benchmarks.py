@@ -1,0 +1,66 @@
+"""The benchmarks run, from one end to the other, as small as they can be made."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent.parent
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="they read /proc")
+
+
+def run(*arguments: str | Path) -> str:
+    """Run a benchmark in the folder where it is meant to be run; give what it prints."""
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=TESTS, check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_forkcore(tmp_path: Path) -> None:
+    """Every section gives figures for every creator that is asked for, and none is out."""
+    creators = "forkcore,forkcore_ahead,os_fork,bare_fork,mp_forkserver,mp_script"
+    small = [
+        "--rounds",
+        "1",
+        "--seconds",
+        "0.01",
+        "--memory",
+        "0,1",
+        "--windows",
+        "1,2",
+        "--idle",
+        "3",
+        "--series",
+        "20",
+    ]
+    text = run("benchmarks.forkcore", "--creators", creators, *small, "--json", tmp_path / "results.json")
+    results = json.loads((tmp_path / "results.json").read_text())
+    for size in ("0", "1"):
+        for name in creators.split(","):
+            one = results["rates"][size][name]
+            assert one["reason"] is None, name
+            assert all(one["median"][metric] > 0 for metric in ("rate_w1", "rate_w2", "latency_w1")), name
+    assert results["idle"]["forkcore"]["median"]["child_private"] > 0
+    assert results["series"]["forkcore"]["median"]["parent_descriptors_growth"] == 0
+    assert results["footprint"]["footprint"]["median"]["template_private"] > 0
+    assert "### Aims" in text
+
+
+def test_plugin(tmp_path: Path) -> None:
+    """Plain and forked runs of a small suite are timed, and their results are those of the suite."""
+    small = ["--rounds", "1", "--tests", "3", "--suites", "trivial", "--peers", "plain,forkiso"]
+    text = run("benchmarks.plugin", *small, "--json", tmp_path / "results.json")
+    series = json.loads((tmp_path / "results.json").read_text())["suites"]["trivial"]
+    for name in ("plain", "forkiso"):
+        median = series[name]["median"]
+        assert series[name]["reason"] is None, name
+        assert median["tests"] == 3, name
+        assert 0 < median["first"] < median["wall"], name
+        assert median["peak"] > 0, name
+    assert "trivial, no imports, 3 tests" in text
