@@ -129,8 +129,7 @@ def _confirm_before_run(core: TemplateCore[SyncLink], timeout: float | None) -> 
         raise
     except ForkcoreError:
         # Of no use any more, and often nobody holds it: ``new().preload("x").run("y:z")``.
-        if link is core.link:
-            yield from close(core)
+        yield from close(core)
         raise
 
 

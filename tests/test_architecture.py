@@ -29,6 +29,7 @@ LAYERS = [
     ["_sync_child"],
     ["_sync"],
     ["_context"],
+    ["_loops"],
     ["aio"],
     ["early", "sandbox"],
     ["_executor_calls"],
