@@ -27,10 +27,13 @@ from forkcore.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any, NoReturn
+    from collections.abc import Callable, Sequence
+    from typing import Any, NoReturn, TypeAlias
 
     from forkcore._messages import Field
+
+    # What a child is to do: the function, its channel, and what was sent.
+    Departure: TypeAlias = tuple[Callable[..., object], Any, list[Any]]
 
 _CHUNK = 8 * 1024
 _LARGE_CHUNK = 1024 * 1024
@@ -48,6 +51,7 @@ class Server:
         "_closing",
         "_control",
         "_decoder",
+        "_departure",
         "_failure",
         "_handlers",
         "_inbox",
@@ -92,6 +96,7 @@ class Server:
             m.CONFIGURE: self._configure,
         }
         self._inbox = self._inbox_end = -1
+        self._departure: Departure | None = None
         self._begin(control)
 
     def _begin(self, control: int) -> None:
@@ -117,9 +122,14 @@ class Server:
 
     # The loop.
 
-    def serve(self) -> NoReturn:
-        """Serve until the parent is gone, or has said CLOSE and the last child is reaped."""
-        while True:
+    def serve(self) -> Departure:
+        """Serve until the parent is gone, or has said CLOSE and the last child is reaped; the process ends then.
+
+        Returns:
+            In each child, what it is to do. The frames of this module are off the stack when it does, so that a
+            function has as much of it as in a program of its own.
+        """
+        while self._departure is None:
             if self._out:
                 self._write()
             if self._closing and not self._children and not self._out:
@@ -135,6 +145,7 @@ class Server:
                     control = True
             if control:
                 self._read()
+        return self._departure
 
     def _read(self) -> None:
         decoder = self._decoder
@@ -151,9 +162,10 @@ class Server:
         try:
             frame = decoder.next_frame()
             # A process that was just forked off has a decoder of its own, and leaves the loop.
-            while frame is not None and decoder is self._decoder:
+            while frame is not None:
                 self._handlers[frame.kind](frame)
-                frame = decoder.next_frame() if decoder is self._decoder else None
+                is_ours = decoder is self._decoder and self._departure is None
+                frame = decoder.next_frame() if is_ours else None
         except (ProtocolError, KeyError, IndexError, ValueError):
             # Whoever writes there is no forkcore of this version.
             self._leave()
@@ -372,6 +384,7 @@ class Server:
         pid = self._fork_process(frame.identifier, self._titler.encode(call.title))
         if pid == 0:
             self._become(call, self._inbox_end)
+            return
         call.close()
         if pid and call.is_bound:
             self._bound.add(pid)
@@ -388,8 +401,8 @@ class Server:
         posix.set_blocking(self._control.fileno(), True)
         self._become(call, self._control.fileno())
 
-    def _become(self, call: Call, report: int) -> NoReturn:
-        """Turn this process into the child.
+    def _become(self, call: Call, report: int) -> None:
+        """Turn this process into the child: the loop ends with what it is to do.
 
         Args:
             call: What to do; its descriptors are consumed.
@@ -414,7 +427,7 @@ class Server:
         if pairs:
             self._arguments = call.arguments = []
             arguments = [_child.build_argument(field, fd) for field, fd in pairs]
-        _child.call(function, call.channel, arguments)
+        self._departure = (function, call.channel, arguments)
 
     def _discard_descriptors(self) -> None:
         """Close what belongs to the server; only arguments stay open."""
@@ -446,13 +459,16 @@ def take_args() -> list[Any]:
     return current.take_arguments()
 
 
-def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()) -> NoReturn:
-    """Turn this process into a template; it never returns.
+def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()) -> Departure:
+    """Turn this process into a template.
 
     Args:
         control: The control socket; consumed.
         namespace: Names that eval code and targets of the form ":name" see.
         allowed: Hazards that do not keep it from forking.
+
+    Returns:
+        In each child: the arguments for `_child.call`, which ends the process.
     """
     global current  # noqa: PLW0603 - a process is one template at most
     open_missing_standard()
@@ -465,8 +481,17 @@ def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequen
     namespace.setdefault("__name__", "__forkcore__")
     current = Server(control, namespace, allowed)
     try:
-        current.serve()
-    finally:
+        return current.serve()
+    except BaseException:
         # Only a bug of this module gets here; exit handlers of the program must not run.
         sys.excepthook(*sys.exc_info())
         posix._exit(70)
+
+
+def main(control: int) -> NoReturn:
+    """Be a template, from the start of an interpreter to the end of each child.
+
+    Args:
+        control: The control socket; consumed.
+    """
+    _child.call(*serve(control))

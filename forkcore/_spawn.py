@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from forkcore import _hazards
+from forkcore import _child, _hazards
 from forkcore._exec import start_interpreter
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._proc import ORPHANS, DirectProcess
@@ -17,7 +17,9 @@ from forkcore._server import serve
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from typing import Any, NoReturn
+    from typing import Any
+
+    from forkcore._server import Departure
 
 
 def exec_template(
@@ -83,19 +85,18 @@ def fork_this_process(namespace: dict[str, Any] | None, allow_hazards: Collectio
         close_quietly(theirs)
         raise
     if pid == 0:
-        _become_template(ours, theirs, namespace, allow_hazards)
+        _child.call(*_become_template(ours, theirs, namespace, allow_hazards))
     close_quietly(theirs)
     return ours, DirectProcess(pid)
 
 
-def _become_template(ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]) -> NoReturn:
+def _become_template(ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]) -> Departure:
     try:
         close_quietly(ours)
         events = sys.modules.get("asyncio.events")
         if events is not None:
             # Allowed by the caller, but it runs in the other process.
             events._set_running_loop(None)  # noqa: SLF001 - there is no public way
-        serve(theirs, namespace, list(allowed))
-    finally:
-        # Nothing may return into the frames of the program that was forked.
+        return serve(theirs, namespace, list(allowed))
+    except BaseException:  # noqa: BLE001 - nothing may get into the frames of the program that was forked
         os._exit(70)

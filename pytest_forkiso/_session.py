@@ -62,9 +62,14 @@ class ForkedSession:
         return id(item) in self._forked
 
     @contextlib.contextmanager
-    def scheduler(self, session: pytest.Session) -> Iterator[Scheduler]:
-        """Fork the template, and end it and everything below it at the end."""
-        source = ChildSource(session, self.settings, self.template_kind)
+    def scheduler(self, session: pytest.Session, source: ChildSource) -> Iterator[Scheduler]:
+        """End the template and everything below it at the end.
+
+        Args:
+            session: After collection.
+            source: Made by the caller: what is on the stack when the template is forked is on that of each test,
+                and leaves it less room for recursion than it has in pytest's own process. Consumed.
+        """
         try:
             scheduler = Scheduler(session, self.settings, source, self.statistics)
             try:
@@ -87,7 +92,8 @@ class _OwnLoop:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             return None  # pytest's own loop has the words for it
-        with self._forked.scheduler(session) as scheduler:
+        source = ChildSource(session, self._forked.settings, self._forked.template_kind)
+        with self._forked.scheduler(session, source) as scheduler:
             for is_forked, items in _stretches(self._forked, session.items):
                 if is_forked:
                     scheduler.run(items)
@@ -122,7 +128,8 @@ class _WorkerLoop:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        with self._forked.scheduler(session) as self._scheduler:
+        source = ChildSource(session, self._forked.settings, self._forked.template_kind)
+        with self._forked.scheduler(session, source) as self._scheduler:
             return (yield)
 
     @pytest.hookimpl(tryfirst=True)
