@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 TAG_VARIABLE = "FORKISO_TEST_TAG"
 PLUGINS = Path(__file__).parent / "inner_plugins"
-RUN_LIMIT = 120.0
+RUN_LIMIT = 60.0
 """Seconds after which a run hangs; none takes a tenth of it."""
 
 
@@ -132,6 +132,7 @@ class Process:
         try:
             code = self.popen.wait(RUN_LIMIT)
         except subprocess.TimeoutExpired as error:
+            self.popen.kill()
             raise AssertionError(f"pytest hangs:\n{self.output()[-5000:]}") from error
         lines = self._record.read_text().splitlines() if self._record.exists() else []
         return Run(code, self.output(), [json.loads(line) for line in lines])
@@ -190,11 +191,19 @@ class Suite:
         self._processes.append(popen)
         return Process(popen, output, record)
 
+    def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run Python with these arguments in the folder, with the environment of all runs."""
+        environment = self._environment(self.path / ".record")
+        command = [sys.executable, *arguments]
+        return subprocess.run(
+            command, cwd=self.path, env=environment, check=False, capture_output=True, text=True, timeout=RUN_LIMIT
+        )
+
     def command(self, arguments: Iterable[str]) -> list[str]:
         """Give the command line of a run; SIGINT works in it even if our own caller ignores that."""
         script = (
             "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path.insert(0, ''); "
-            "import pytest; sys.exit(pytest.console_main())"
+            "import pytest; sys.exit(pytest.main())"
         )
         return [sys.executable, "-c", script, "-p", "report_recorder", *arguments]
 

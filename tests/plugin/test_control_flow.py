@@ -46,7 +46,7 @@ def test_never(): pathlib.Path("never").write_text("ran")
 
 @pytest.mark.parametrize(
     "options",
-    [["-x"], ["--maxfail=2"], ["--stepwise"], ["--co", "-q"], ["-k", "a or e", "--deselect", "test_sequence.py::test_a"]],
+    [["-x"], ["--maxfail=2"], ["--co", "-q"], ["-k", "a or e", "--deselect", "test_sequence.py::test_a"]],
     ids=" ".join,
 )
 def test_early_ends(suite: Suite, options: list[str]) -> None:
@@ -167,25 +167,6 @@ def test_a_signal_that_ends_pytest_ends_the_test(suite: Suite, number: signal.Si
     process.popen.send_signal(number)
     assert process.popen.wait(60) == -number
     wait_for(lambda: is_gone(child), "the test's process is gone")
-    wait_for(lambda: not suite.processes(), "all processes are gone")
-
-
-def test_a_parent_that_is_killed_takes_what_a_test_started(suite: Suite) -> None:
-    """What the test itself started is not left either, in a session of its own as it may be."""
-    suite.write(
-        test_starts="""
-        import pathlib, subprocess, threading
-        def test_starts():
-            subprocess.Popen(["sleep", "1000"], start_new_session=True)
-            subprocess.Popen(["sleep", "1000"])
-            pathlib.Path("waits").write_text("yes")
-            threading.Event().wait()
-        """
-    )
-    process = suite.start("-p", "forkiso", "--forked")
-    wait_for((suite.path / "waits").exists, "the test runs")
-    process.popen.kill()
-    process.popen.wait(60)
     wait_for(lambda: not suite.processes(), "all processes are gone")
 
 

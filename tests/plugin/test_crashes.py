@@ -1,0 +1,283 @@
+"""A test whose process ends in the middle: one failed report of the phase that it was in, with all that is known."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from inner import Suite
+
+FATAL = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"]  # those that faulthandler knows
+OTHERS = ["SIGKILL", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGALRM", "SIGQUIT", "SIGTRAP", "SIGXCPU", "SIGSYS"]
+
+
+def test_signals(suite: Suite) -> None:
+    """Any signal: named, with the phase, the output so far, and a traceback where Python gets to write one."""
+    suite.write(
+        test_signals=f"""
+        import os, signal, sys
+        import pytest
+        @pytest.mark.parametrize("name", {FATAL + OTHERS})
+        def test_dies(name):
+            print("out so far"); print("err so far", file=sys.stderr)
+            sys.stdout.write("unfinished"); sys.stdout.flush()
+            os.kill(os.getpid(), getattr(signal, name))
+            signal.pause()
+        def test_real_time(): os.kill(os.getpid(), signal.SIGRTMIN + 5); signal.pause()
+        def test_after(): pass
+        """
+    )
+    run = suite.forked()
+    assert run.code == 1
+    for name in FATAL + OTHERS:
+        test = f"test_dies[{name}]"
+        report = run.failure(test)
+        assert report.message is not None
+        assert name in report.message
+        assert f"signal {getattr(signal, name).value}" in report.message
+        assert run.phases(test) == ["setup passed", "call failed"]
+        assert report.section("Captured stdout call") == "out so far\nunfinished"
+        assert report.section("Captured stderr call") == "err so far\n"
+        assert ("in test_dies" in report.text) == (name in FATAL)
+    assert f"signal {signal.SIGRTMIN + 5}" in str(run.failure("test_real_time").message)
+    assert run.outcomes()["test_after"] == "passed"
+    assert f"forkiso: {len(FATAL + OTHERS) + 2} children forked, {len(FATAL + OTHERS) + 1} crashes" in run.out
+    assert f"FAILED test_signals.py::test_dies[SIGSEGV] - Crash in call: {'the test'}" in run.out
+
+
+def test_exits(suite: Suite) -> None:
+    """Whatever the exit code, 0 as well: without a last word nothing has passed."""
+    suite.write(
+        test_exits="""
+        import os, sys, threading
+        import pytest
+        @pytest.mark.parametrize("code", [0, 1, 2, 77, 255])
+        def test_exit(code): os._exit(code)
+        def test_abort(): os.abort()
+        def test_sys_exit(): sys.exit(0)
+        def test_exec(): os.execv("/bin/true", ["true"])
+        def test_exit_in_thread():
+            thread = threading.Thread(target=lambda: os._exit(5)); thread.start(); thread.join()
+        @pytest.fixture
+        def dies_in_setup(): os._exit(3)
+        def test_setup(dies_in_setup): pass
+        @pytest.fixture
+        def dies_in_teardown():
+            yield
+            print("tearing down"); os._exit(4)
+        def test_teardown(dies_in_teardown): print("in the call")
+        def test_fails_then_dies(dies_in_teardown): assert 0
+        """
+    )
+    run = suite.forked()
+    for code in (0, 1, 2, 77, 255):
+        assert f"exited with status {code}" in str(run.failure(f"test_exit[{code}]").message)
+    assert "SIGABRT" in str(run.failure("test_abort").message)
+    assert "SystemExit: 0" in str(run.failure("test_sys_exit").message)
+    assert "status 0" in str(run.failure("test_exec").message)
+    assert "status 5" in str(run.failure("test_exit_in_thread").message)
+    assert run.phases("test_setup") == ["setup failed"]
+    assert run.phases("test_teardown") == ["setup passed", "call passed", "teardown failed"]
+    assert run.outcomes()["test_teardown"] == "passed+error"
+    report = run.report("test_teardown", "teardown")
+    assert report.section("Captured stdout call") == "in the call\n"
+    assert report.section("Captured stdout teardown") == "tearing down\n"
+    assert run.outcomes()["test_fails_then_dies"] == "failed+error"
+    assert "passed" not in {run.outcomes()[f"test_exit[{code}]"] for code in (0, 1, 2, 77, 255)}
+
+
+def test_expected_crashes(suite: Suite) -> None:
+    """xfail marks hold for a crash as for any failure, unless they name exceptions."""
+    suite.write(
+        test_expected="""
+        import os
+        import pytest
+        def crash(): os._exit(9)
+        @pytest.mark.xfail(reason="known to crash")
+        def test_xfail(): crash()
+        @pytest.mark.xfail(strict=True)
+        def test_strict(): crash()
+        @pytest.mark.xfail(raises=ValueError)
+        def test_raises(): crash()
+        @pytest.mark.xfail(False, reason="not here")
+        def test_condition(): crash()
+        @pytest.mark.xfail(run=False)
+        def test_not_run(): crash()
+        @pytest.fixture
+        def crashes(): crash()
+        @pytest.mark.xfail
+        def test_setup(crashes): pass
+        """
+    )
+    wanted = {
+        "test_xfail": "xfailed",
+        "test_strict": "xfailed",
+        "test_raises": "failed",
+        "test_condition": "failed",
+        "test_not_run": "xfailed",
+        "test_setup": "xfailed",
+    }
+    run = suite.forked("-rx")
+    assert run.outcomes() == wanted
+    assert "known to crash" in run.out
+    assert set(suite.forked("--runxfail").outcomes().values()) == {"failed", "error"}
+
+
+def test_memory_and_stack(suite: Suite) -> None:
+    """A stack that overflows in C and memory that runs out cost the one test."""
+    suite.write(
+        test_exhaust="""
+        import ctypes, resource, sys
+        def test_stack():
+            resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20))
+            callback = ctypes.CFUNCTYPE(ctypes.c_int)
+            def down(): return callback(down)()
+            sys.setrecursionlimit(10**9)
+            down()
+        def test_memory_error():
+            resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+            bytearray(8 << 30)
+        def test_memory_used_up():
+            resource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))
+            kept = []
+            while True: kept.append([0] * 1000)
+        def test_after(): assert sys.getrecursionlimit() < 10**9
+        """
+    )
+    run = suite.forked()
+    outcomes = run.outcomes()
+    assert {name: "failed" in what or "error" in what for name, what in outcomes.items()} == {
+        "test_stack": True,
+        "test_memory_error": True,
+        "test_memory_used_up": True,
+        "test_after": False,
+    }, run.out
+    assert "MemoryError" in str(run.failure("test_memory_error").message)
+    assert "SIGSEGV" in str(run.failure("test_stack").message)
+    assert run.code == 1
+
+
+def test_closed_descriptors(suite: Suite) -> None:
+    """A test that closes descriptors that are not its own is still reported: passed, or failed, never lost."""
+    suite.write(
+        test_closes="""
+        import os
+        def test_standard_streams(): [os.close(fd) for fd in range(3)]
+        def test_all(): os.closerange(0, 1000)
+        def test_all_but_standard_streams(): os.closerange(3, 1000)
+        def test_all_then_fails():
+            os.closerange(3, 1000)
+            assert 0
+        def test_reused():
+            os.closerange(3, 1000)
+            for _ in range(30): os.open("/dev/null", os.O_RDWR)
+        def test_garbage():
+            for fd in range(3, 100):
+                try: os.write(fd, b"garbage " * 100)
+                except OSError: pass
+        def test_after(): pass
+        """
+    )
+    run = suite.forked()
+    assert run.code == 1
+    outcomes = run.outcomes()
+    assert outcomes.pop("test_after") == "passed"
+    assert outcomes["test_all_then_fails"].startswith("failed")
+    assert all(outcomes.values()), outcomes
+    for name in ("test_all", "test_reused", "test_garbage"):
+        assert "failed" in outcomes[name] or "error" in outcomes[name] or outcomes[name] == "passed"
+    assert "INTERNALERROR" not in run.out
+
+
+def test_a_copy_that_runs_on(suite: Suite) -> None:
+    """A test that forks, and whose copy runs on into pytest: one report, of the test's own process, and one summary."""
+    suite.write(
+        test_copies="""
+        import os
+        def test_both_return(): os.fork()
+        def test_copy_fails(): assert os.fork()
+        def test_copy_exits():
+            if os.fork() == 0: raise SystemExit(0)
+        def test_copy_waits():
+            if os.fork() == 0:
+                import time
+                while True: time.sleep(1000)
+        def test_owner_dies():
+            if os.fork(): os._exit(6)
+        """
+    )
+    run = suite.forked()
+    outcomes = run.outcomes()
+    assert "failed" in outcomes.pop("test_owner_dies")
+    assert set(outcomes.values()) == {"passed"}, run.out
+    assert run.out.count("short test summary") == 1
+    assert len(run.of_kind("finish")) == 5
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
+def test_a_crash_counts_for_early_ends(suite: Suite, option: str) -> None:
+    """A crash is a failure for -x."""
+    suite.write(test_stop="import os\ndef test_a(): os._exit(0)\ndef test_b(): pass")
+    run = suite.forked(option)
+    assert list(run.outcomes()) == ["test_a"]
+    assert "stopping after 1 failures" in run.out
+
+
+@pytest.mark.parametrize("options", [[], ["--fork-jobs=2"]], ids=" ".join)
+def test_a_crash_of_the_last_test(suite: Suite, options: list[str]) -> None:
+    """There is no test after it whose start or end would tell of its end."""
+    suite.write(test_last="import os\ndef test_a(): pass\ndef test_b(): os._exit(0)")
+    for _ in range(5):
+        assert suite.forked(*options).outcomes() == {"test_a": "passed", "test_b": "failed"}
+
+
+def test_crash_at_exit(suite: Suite) -> None:
+    """Exit handlers and destructors of the interpreter do not run in a child: nothing can go wrong there."""
+    suite.write(
+        test_exit="""
+        import atexit, os, threading
+        def test_handler(): atexit.register(os._exit, 3)
+        def test_thread(): threading.Thread(target=threading.Event().wait).start()
+        class Kept:
+            def __del__(self): os._exit(4)
+        def test_destructor(): global kept; kept = Kept()
+        """
+    )
+    run = suite.forked()
+    assert set(run.outcomes().values()) == {"passed"}, run.out
+
+
+def test_a_crash_in_junit(suite: Suite) -> None:
+    """The XML counts a crash as a failure, with its message."""
+    suite.write(test_crash="import os\ndef test_a(): print('before'); os.abort()")
+    suite.forked("--junit-xml=result.xml", "-o", "junit_logging=all")
+    text = (suite.path / "result.xml").read_text()
+    assert 'failures="1"' in text
+    assert "SIGABRT" in text
+    assert "before" in text
+
+
+def test_without_faulthandler(suite: Suite) -> None:
+    """With pytest's faulthandler plugin switched off there is no traceback, and all else as ever."""
+    suite.write(test_crash="import os\ndef test_a(): os.abort()")
+    report = suite.forked("-p", "no:faulthandler").failure("test_a")
+    assert "SIGABRT" in report.text
+    assert "most recent call first" not in report.text
+
+
+def test_a_template_that_dies(suite: Suite) -> None:
+    """A test that kills the template: an error that says so, no hang, nothing passed in silence."""
+    suite.write(
+        test_kills="""
+        import os, signal
+        def test_a(): pass
+        def test_b(): os.kill(os.getppid(), signal.SIGKILL)
+        def test_c(): pass
+        """
+    )
+    run = suite.forked()
+    assert run.code != 0
+    assert "template" in run.out

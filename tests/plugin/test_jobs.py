@@ -1,0 +1,101 @@
+"""With --fork-jobs several tests run at a time; what is reported is as with one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from inner import steady, steady_records, steady_terminal
+
+if TYPE_CHECKING:
+    from inner import Suite
+
+MIXED = """
+import os, sys, warnings
+import pytest
+
+@pytest.mark.parametrize("n", range(12))
+def test_many(n):
+    print("number", n)
+    if n == 3: os.abort()
+    if n == 5: pytest.skip("five")
+    if n == 7: warnings.warn("seven")
+    assert n != 9
+
+class TestClass:
+    def test_a(self, record_property): record_property("a", 1)
+    @pytest.mark.xfail
+    def test_b(self): assert 0
+"""
+
+
+@pytest.mark.parametrize("jobs", ["2", "auto", "50"])
+def test_reports_are_the_same_in_the_same_order(suite: Suite, jobs: str) -> None:
+    """All records and the terminal."""
+    suite.write(test_one=MIXED, test_two=MIXED)
+    one = suite.forked("-v")
+    many = suite.forked("-v", f"--fork-jobs={jobs}")
+    assert steady_records(many) == steady_records(one)
+    assert [line for line in steady_terminal(many) if "median" not in line] == [
+        line for line in steady_terminal(one) if "median" not in line
+    ]
+    assert "median" in steady(many.out)
+
+
+def test_tests_do_run_at_a_time(suite: Suite) -> None:
+    """Two tests that wait for each other pass."""
+    suite.write(
+        test_meet="""
+        import pathlib, time
+        def meet(own, other):
+            pathlib.Path(own).touch()
+            while not pathlib.Path(other).exists(): time.sleep(0.01)
+        def test_a(): meet("a", "b")
+        def test_b(): meet("b", "a")
+        """
+    )
+    assert suite.forked("--fork-jobs=2", "--fork-timeout=30").code == 0
+
+
+def test_unmarked_tests_run_alone_and_in_order(suite: Suite) -> None:
+    """No forked test is still running while an unmarked one does."""
+    suite.write(
+        test_order="""
+        import os
+        import pytest
+        forked = pytest.mark.forked
+        def note(word):
+            with open("log", "a") as file: print(word, file=file)
+        @forked
+        def test_a(): note("a")
+        @forked
+        def test_b(): note("b")
+        def test_c(): note("c")
+        @forked
+        def test_d(): note("d")
+        def test_e(): note("e")
+        """
+    )
+    assert suite.run("-p", "forkiso", "--fork-jobs=2").code == 0
+    words = (suite.path / "log").read_text().split()
+    assert sorted(words[:2]) == ["a", "b"]
+    assert words[2:] == ["c", "d", "e"]
+
+
+def test_an_early_end(suite: Suite) -> None:
+    """With -x nothing after the failure is reported, though it may have run; and nothing is left."""
+    suite.write(
+        test_stop="""
+        import pathlib, threading
+        def test_a(): pass
+        def test_b():
+            while not pathlib.Path("c").exists(): pass
+            assert 0
+        def test_c():
+            pathlib.Path("c").touch()
+            threading.Event().wait()
+        """
+    )
+    run = suite.forked("-x", "--fork-jobs=2")
+    assert run.outcomes() == {"test_a": "passed", "test_b": "failed"}
+    assert not suite.processes()

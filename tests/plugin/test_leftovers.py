@@ -1,0 +1,130 @@
+"""Processes that a test leaves behind are ended with it, and named in its report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from inner import Suite
+
+LEAVES = """
+import os, subprocess, sys
+import pytest
+
+def sleep(seconds, **options):
+    process = subprocess.Popen(["sleep", str(seconds)], **options)
+    while not open(f"/proc/{process.pid}/cmdline").read(): pass  # a moment after exec
+    return process
+
+def test_child(): sleep(1001)
+def test_own_session(): sleep(1002, start_new_session=True)
+def test_double_fork():
+    reader, writer = os.pipe()  # closed by exec: afterwards the process has its new name
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0: os.execvp("sleep", ["sleep", "1003"])
+        os._exit(0)
+    os.wait(); os.close(writer); os.read(reader, 1)
+def test_ignores_sigterm():
+    subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1004; done"], stdout=subprocess.PIPE).stdout.readline()
+def test_many():
+    for _ in range(5): sleep(1005)
+def test_holds_output(): subprocess.Popen("sleep 1006 & sleep 1007 &", shell=True).wait()
+def test_stopped():
+    import signal
+    sleep(1008).send_signal(signal.SIGSTOP)
+@pytest.fixture
+def server():
+    process = sleep(1009)
+    yield process
+    process.kill(); process.wait()
+def test_cleans_up(server): pass
+def test_fails(): sleep(1010); assert 0
+def test_crashes(): sleep(1011, start_new_session=True); os._exit(1)
+def test_thread_starts_it():
+    import threading
+    thread = threading.Thread(target=sleep, args=(1012,)); thread.start(); thread.join()
+def test_zombie(): os.waitid(os.P_PID, subprocess.Popen(["true"]).pid, os.WEXITED | os.WNOWAIT)
+"""
+
+SECONDS = {
+    "test_child": ["1001"],
+    "test_own_session": ["1002"],
+    "test_double_fork": ["1003"],
+    "test_ignores_sigterm": ["1004"],
+    "test_many": ["1005"] * 5,
+    "test_holds_output": ["1006", "1007"],
+    "test_stopped": ["1008"],
+    "test_cleans_up": [],
+    "test_fails": ["1010"],
+    "test_crashes": ["1011"],
+    "test_thread_starts_it": ["1012"],
+    "test_zombie": [],
+}
+
+
+@pytest.mark.parametrize("options", [[], ["-s"], ["--fork-jobs=2"]], ids=" ".join)
+def test_left_processes(suite: Suite, options: list[str]) -> None:
+    """Each is ended and named, whatever session, parent or signal mask it has; outcomes stay."""
+    suite.write(test_leaves=LEAVES)
+    run = suite.forked("-rP", *options)
+    outcomes = run.outcomes()
+    assert outcomes.pop("test_fails") == "failed"
+    assert outcomes.pop("test_crashes") == "failed"
+    assert set(outcomes.values()) == {"passed"}, run.out
+    for name, commands in SECONDS.items():
+        texts = [r.everything for r in run.reports if r.nodeid.endswith(f"::{name}")]
+        named = [line for text in texts for line in text.splitlines() if line.startswith("ended process")]
+        for command in commands:
+            assert any(f"sleep {command}" in line for line in named), (name, named)
+        assert bool(commands) == bool(named), (name, named)
+    assert not suite.processes()
+
+
+def test_helpers_of_multiprocessing_are_not_named(suite: Suite) -> None:
+    """The resource tracker and a fork server end by themselves; only real leftovers are worth a word."""
+    suite.write(
+        helper_module="def work(): pass",
+        test_helpers="""
+        import multiprocessing, multiprocessing.resource_tracker, multiprocessing.shared_memory
+        from helper_module import work
+        def test_spawn():
+            process = multiprocessing.get_context("spawn").Process(target=work); process.start(); process.join()
+            assert process.exitcode == 0
+        def test_server():
+            process = multiprocessing.get_context("forkserver").Process(target=work); process.start(); process.join()
+            assert process.exitcode == 0
+        def test_memory():
+            memory = multiprocessing.shared_memory.SharedMemory(create=True, size=10)
+            memory.close(); memory.unlink()
+            tracker = multiprocessing.resource_tracker._resource_tracker._pid
+            while b"resource_tracker" not in open(f"/proc/{tracker}/cmdline", "rb").read(): pass  # not yet exec'd
+        """,
+    )
+    run = suite.forked()
+    assert run.code == 0, run.out
+    assert not [section for report in run.reports for section in report.sections]
+
+
+def test_children_of_other_tests_are_left_alone(suite: Suite) -> None:
+    """A process that an unmarked test, or a fixture of pytest's own process, started is none of a forked test's."""
+    suite.write(
+        test_mixed="""
+        import subprocess
+        import pytest
+        @pytest.fixture(scope="module")
+        def server():
+            with subprocess.Popen(["sleep", "1000"]) as process:
+                yield process
+                process.kill()
+        def test_here(server): assert server.poll() is None
+        @pytest.mark.forked
+        def test_forked(): subprocess.Popen(["sleep", "1000"])
+        def test_here_still(server): assert server.poll() is None
+        """
+    )
+    run = suite.run("-p", "forkiso")
+    assert run.code == 0, run.out
+    assert "1 leftover process" in run.out

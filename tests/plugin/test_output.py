@@ -1,0 +1,189 @@
+"""What a test writes, in all capture modes: where it goes, how much is kept, and that it comes live where it should."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from helpers import wait_for
+from inner import assert_same
+
+if TYPE_CHECKING:
+    from inner import Suite
+
+STREAMS = '''
+import logging, os, subprocess, sys
+def test_print(): print("by print"); print("to stderr", file=sys.stderr); assert 0
+def test_descriptor(): os.write(1, b"by descriptor\\n"); os.write(2, b"by descriptor 2\\n"); assert 0
+def test_subprocess(): subprocess.run(["echo", "by a process"], check=True); assert 0
+def test_log(): logging.warning("by log"); assert 0
+def test_unflushed(): sys.stdout.write("no end of line"); assert 0
+def test_replaced():
+    sys.stdout = open(os.devnull, "w"); print("nobody sees it"); assert 0
+def test_closed(): sys.stdout.close()
+def test_passes(): print("of no interest")
+'''
+
+BINARY = '''
+import os, sys
+import pytest
+def test_stdout(): sys.stdout.flush(); os.write(1, b"out \\xff\\xfe\\n"); assert 0
+def test_stderr(): os.write(2, b"err \\x80\\n"); assert 0
+def test_crash(): os.write(1, b"crash \\xff\\xe2\\x82\\n"); os.abort()
+def test_surrogate(): print("\\udcff".encode("utf-8", "surrogateescape")); assert 0
+def test_null(): print("a\\0b"); assert 0, "a\\0b"
+def test_passes(): os.write(1, bytes(range(256)))
+'''
+
+
+@pytest.mark.parametrize("mode", ["fd", "sys"])
+def test_captured(suite: Suite, mode: str) -> None:
+    """Sections are the same as without the plugin."""
+    suite.write(test_streams=STREAMS)
+    options = [f"--capture={mode}", "-k", "not closed and not subprocess" if mode == "sys" else "not closed"]
+    plain = suite.plain(*options)
+    assert_same(plain, suite.forked(*options))
+
+
+@pytest.mark.parametrize("mode", ["no", "tee-sys"])
+def test_shown_at_once(suite: Suite, mode: str) -> None:
+    """Where output is shown as it comes, all of it is there, once, between the reports of its neighbours."""
+    suite.write(test_streams=STREAMS)
+    run = suite.forked(f"--capture={mode}", "-v", "-k", "not closed", "--tb=no", "--show-capture=no")
+    for text in ("by print", "by descriptor\n", "by a process", "no end of line", "of no interest"):
+        assert run.out.count(text) == 1, text
+    parts = ["test_print ", "by print", "FAILED", "test_descriptor ", "by descriptor\n", "FAILED", "test_subprocess "]
+    assert re.search(".*".join(parts), run.out, re.DOTALL)
+    assert run.out.index("test_print ") < run.out.index("by print") < run.out.index("test_descriptor ")
+
+
+def test_live(suite: Suite) -> None:
+    """With -s a test's output is there while it still runs."""
+    suite.write(
+        test_live="""
+        import pathlib, time
+        def test_a():
+            print("here I am", flush=True)
+            while not pathlib.Path("seen").exists(): time.sleep(0.01)
+        """
+    )
+    process = suite.start("-p", "forkiso", "--forked", "-s")
+    wait_for(lambda: "here I am" in process.output(), "the output comes while the test runs")
+    (suite.path / "seen").touch()
+    assert process.finish().code == 0
+
+
+@pytest.mark.parametrize("mode", ["fd", "sys", "no", "tee-sys"])
+def test_bytes_that_are_no_text(suite: Suite, mode: str) -> None:
+    """They harm nothing, on any stream, of a crash either."""
+    suite.write(test_binary=BINARY)
+    run = suite.forked(f"--capture={mode}")
+    assert run.code == 1
+    outcomes = run.outcomes()
+    assert outcomes.pop("test_passes") == "passed"
+    assert set(outcomes.values()) == {"failed"}, run.out
+    if mode == "fd":
+        assert run.failure("test_stdout").section("Captured stdout call").startswith("out ")
+        assert run.failure("test_crash").section("Captured stdout call").startswith("crash ")
+
+
+@pytest.mark.parametrize("ending", ["pass", "assert 0", "os.abort()"])
+def test_much_output(suite: Suite, ending: str) -> None:
+    """200 MB, written by a test that passes, fails or crashes, never get into the memory of pytest's own process."""
+    suite.write(
+        test_much=f"""
+        import os
+        def test_a():
+            print("the first line", flush=True)
+            for _ in range(200): os.write(1, b"x" * 999_999 + b"\\n")
+            print("the last line", flush=True)
+            {ending}
+        """,
+        conftest="""
+        import resource
+        def pytest_unconfigure():
+            with open("peak", "w") as file: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=file)
+        """,
+    )
+    run = suite.forked("-o", "fork_output_limit=1000000", "--tb=short")
+    assert run.outcomes() == {"test_a": "passed" if ending == "pass" else "failed"}
+    assert int((suite.path / "peak").read_text()) < 200
+    assert len(run.out) < 4_000_000
+    if ending != "pass":
+        assert "the last line" in run.out
+        assert re.search(r"\d+ bytes left out, see the ini option fork_output_limit", run.out)
+    if ending == "assert 0":
+        assert "the first line" in run.out
+
+
+def test_huge_representations(suite: Suite) -> None:
+    """A repr and a message of 20 MB are shown as ever."""
+    suite.write(
+        test_huge="""
+        class Huge:
+            def __repr__(self): return "r" * 20_000_000
+        def test_repr(): assert Huge() == 1
+        def test_message(): raise ValueError("m" * 20_000_000)
+        """
+    )
+    plain, forked = suite.plain("--tb=short"), suite.forked("--tb=short")
+    assert forked.outcomes() == {"test_repr": "failed", "test_message": "failed"}
+    assert len(forked.failure("test_message").text) == len(plain.failure("test_message").text) > 20_000_000
+
+
+LOGS = '''
+import logging
+import pytest
+@pytest.fixture
+def fixture():
+    logging.info("in setup")
+    yield
+    logging.info("in teardown")
+def test_a(fixture): logging.warning("first"); logging.getLogger("own").error("second %d", 2)
+def test_b(): logging.info("third"); assert 0
+'''
+
+
+def test_log_cli(suite: Suite) -> None:
+    """Live logs are shown under each test and phase, as without the plugin."""
+    suite.write(test_logs=LOGS)
+    options = ["-o", "log_cli=true", "--log-cli-level=INFO", "--log-cli-format=%(name)s %(message)s"]
+    plain = suite.plain(*options)
+    forked = suite.forked(*options)
+    assert plain.out.count("live log") == 4
+    places = re.compile(r" +(?=\[ *\d+%\])")  # of the percentage, at the line's end or beside it
+    for run in (plain, forked):
+        run.out = places.sub(" ", run.out)
+    assert_same(plain, forked)
+
+
+@pytest.mark.parametrize("options", [[], ["--fork-jobs=2"], ["--log-file-mode=a"]], ids=" ".join)
+def test_log_file(suite: Suite, options: list[str]) -> None:
+    """The file has the records of all tests, none twice and none overwritten."""
+    suite.write(test_logs=LOGS + "".join(f"def test_{n}(): logging.info('number {n}')\n" for n in range(20)))
+    suite.forked("--log-file=all.log", "--log-file-level=INFO", "--log-file-format=%(message)s", *options)
+    lines = (suite.path / "all.log").read_text().splitlines()
+    wanted = ["in setup", "first", "second 2", "in teardown", "third", *(f"number {n}" for n in range(20))]
+    assert sorted(line for line in lines if line.strip()) == sorted(wanted)
+    if not options:
+        assert [line for line in lines if line.strip()] == wanted
+
+
+def test_no_tests_output_in_anothers_report(suite: Suite) -> None:
+    """The files that children write to are used again and again: each report has its own test's output alone."""
+    suite.write(
+        test_many="""
+        import pytest
+        @pytest.mark.parametrize("n", range(30))
+        def test_n(n):
+            print("x" * (100 - n), f"<{n}>")
+            if n % 3 == 0: import os; os.abort()
+            assert n % 3 == 1
+        """
+    )
+    for options in ([], ["--fork-jobs=2"]):
+        run = suite.forked(*options)
+        for n in range(30):
+            report = run.report(f"test_n[{n}]", "call")
+            assert report.section("Captured stdout call") == f"{'x' * (100 - n)} <{n}>\n"

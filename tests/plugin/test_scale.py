@@ -1,0 +1,40 @@
+"""The parent's memory does not grow with the number of forked tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inner import Suite
+
+MEASURE = """
+import gc
+
+def in_use():
+    with open("/proc/self/statm") as file: return int(file.read().split()[1]) * 4096
+
+SEEN = []
+
+def pytest_runtest_logfinish(nodeid):
+    number = int(nodeid.partition("[")[2].partition("]")[0])
+    if number in (299, 1799): gc.collect(); SEEN.append(in_use())
+
+def pytest_unconfigure():
+    with open("memory", "w") as file: print(*SEEN, file=file)
+"""
+
+
+def test_memory_of_the_parent(suite: Suite) -> None:
+    """From the 300th to the 1,800th trivial test it grows as plain pytest does, which keeps reports: by a few KB each."""
+    suite.write(
+        conftest=MEASURE,
+        test_trivial="import pytest\n@pytest.mark.parametrize('n', range(1800))\ndef test_n(n): print('x' * 1000)",
+    )
+    options = ["-q", "--fork-jobs=2"]
+    growth = []
+    for run in (lambda: suite.run("-p", "forkiso", *options), lambda: suite.forked(*options)):
+        assert run().code == 0
+        first, last = map(int, (suite.path / "memory").read_text().split())
+        growth.append(last - first)
+    plain, forked = growth
+    assert forked < 2 * plain + 1_000_000
