@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import pickle  # noqa: S403 - what the template is given comes from pytest's own process
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pytest
 
+from pytest_forkiso import _private
 from pytest_forkiso._inchild import InChild, Order, orphan_adoption
 from pytest_forkiso._slots import SlotTable, read_text
 from pytest_forkiso._stream import ChannelEnd, flush_streams
@@ -28,19 +29,18 @@ def run(channel: socket.socket, plan: bytes) -> NoReturn:
 
     Args:
         channel: To pytest's own process; consumed.
-        plan: Pickled command line, descriptors of the slots, and limit of output.
+        plan: Pickled command line, descriptors of the slots and of the input, and limit of output.
     """
-    arguments, descriptors, output_limit = pickle.loads(plan)  # noqa: S301 - see above
+    arguments, descriptors, standard_input, output_limit = pickle.loads(plan)  # noqa: S301 - see above
     os.setpgid(0, 0)
+    os.dup2(standard_input, 0)
     orphan_adoption()()
     end = ChannelEnd(channel.detach())
     order = Order(*end.receive()[1:])
     table = SlotTable(descriptors)
     slot = table.slots[order.slot]
     session = OneTestSession(end, order, table, output_limit)
-    # What pytest says before the test is nobody's business, but if there is no test it says why.
     table.note_phase(slot, "setup")
-    session.hide_output(slot.stdout)
     code = pytest.main(arguments, plugins=[session])
     flush_streams()
     said = read_text(slot.stdout, output_limit)
@@ -60,13 +60,7 @@ class OneTestSession:
         self._table = table
         self._output_limit = output_limit
         self._started = time.monotonic()
-        self._saved: tuple[int, int] = (-1, -1)
-
-    def hide_output(self, fd: int) -> None:
-        """Let both output streams go to a file until the test begins."""
-        self._saved = (os.dup(1), os.dup(2))
-        os.dup2(fd, 1)
-        os.dup2(fd, 2)
+        self._terminal: TextIO | None = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -74,14 +68,17 @@ class OneTestSession:
         config.args[:] = [str(config.rootpath / self._order.nodeid.partition("::")[0])]
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        # What pytest says before the test is nobody's business; but if there is no test, it says why.
+        fd = self._table.slots[self._order.slot].stdout
+        self._terminal = _private.redirect_terminal(session.config, open(fd, "w", encoding="utf-8", closefd=False))
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         found = [item for item in session.items if item.nodeid == self._order.nodeid]
         if not found:
             return None
-        flush_streams()
-        for saved, fd in zip(self._saved, (1, 2), strict=True):
-            os.dup2(saved, fd)
-            os.close(saved)
+        _private.redirect_terminal(session.config, self._terminal).close()
         self._table.slots[self._order.slot].clear()
         in_child = InChild(session, self._table, self._output_limit)
         in_child.take_over()

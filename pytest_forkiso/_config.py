@@ -39,7 +39,8 @@ class Settings:
 
 def add_options(parser: pytest.Parser) -> None:
     """Add options and ini values; pytest-forked's ``--forked`` is taken over where it is there already."""
-    group = parser.getgroup("forkiso", "a process for each test (pytest-forkiso)")
+    # The name of pytest-forked's group: pytest itself notices there, and there alone, that --forked is given twice.
+    group = parser.getgroup("forked", "a process for each test (pytest-forkiso)")
     try:
         group.addoption(
             "--forked",

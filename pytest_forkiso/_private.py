@@ -57,6 +57,26 @@ def redirect_capture(config: pytest.Config, stdout: int, stderr: int) -> None:
             capture.tmpfile = MirroredIO(fd)
 
 
+def standard_input(config: pytest.Config) -> int:
+    """Give the descriptor of the input that pytest was started with; capturing holds it, and has put /dev/null at 0."""
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capture = getattr(getattr(manager, "_global_capturing", None), "in_", None)
+    return capture.targetfd_save if isinstance(capture, FDCapture) else 0
+
+
+def redirect_terminal(config: pytest.Config, file: Any) -> Any:
+    """Let the terminal plugin write to another file; give the one that it wrote to.
+
+    ``-p no:terminal`` would take with it what fixtures and debuggers show on the terminal.
+    """
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        return file
+    before = reporter._tw._file
+    reporter._tw._file = file
+    return before
+
+
 # --------------------------------------------------------------------------------------------------------- fixture state
 
 

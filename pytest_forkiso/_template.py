@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import forkcore
 import pytest
 
-from pytest_forkiso import _hazards
+from pytest_forkiso import _hazards, _private
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
@@ -117,9 +117,12 @@ def _fork_template(session: pytest.Session, settings: Settings, table: SlotTable
 def _bare_template(session: pytest.Session, settings: Settings, table: SlotTable) -> forkcore.Template:
     """Execute a fresh interpreter: it knows pytest and the preloads, and nothing of the project."""
     config = session.config
-    plan = pickle.dumps((_arguments(config), table.descriptors, settings.output_limit))
+    standard_input = _private.standard_input(config)
+    plan = pickle.dumps((_arguments(config), table.descriptors, standard_input, settings.output_limit))
     template = forkcore.new_exec(
-        cwd=config.invocation_params.dir, pass_fds=table.descriptors, title="forkiso bare template"
+        cwd=config.invocation_params.dir,
+        pass_fds=[*table.descriptors, *({standard_input} - {0})],
+        title="forkiso bare template",
     )
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
     template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
@@ -133,6 +136,7 @@ def _arguments(config: pytest.Config) -> list[str]:
         arguments.append("-n0")
     if config.pluginmanager.hasplugin("_cov"):
         arguments.append("--cov-append")  # or it would erase what other children have measured
+    arguments += ["-o", "log_file_mode=a"]  # or each would begin the log file anew
     return arguments
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+
 import pytest
 
 from pytest_forkiso import _config, hookspecs
@@ -30,8 +33,16 @@ def pytest_configure(config: pytest.Config) -> None:
         plugin = config.pluginmanager.get_plugin(name)
         if plugin is not None:
             config.pluginmanager.unregister(plugin)
+        if plugin is not None or _would_be_loaded(config, name):
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
+
+
+def _would_be_loaded(config: pytest.Config, name: str) -> bool:
+    """Tell whether a plugin that we have blocked is installed, and not blocked by the user as well."""
+    if "PYTEST_DISABLE_PLUGIN_AUTOLOAD" in os.environ or f"no:{name}" in config.option.plugins:
+        return False
+    return any(entry.name == name for entry in importlib.metadata.entry_points(group="pytest11"))
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
