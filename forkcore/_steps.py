@@ -90,7 +90,7 @@ def _confirm(link: SyncLink, timeout: float | None, process: Process | None) -> 
         if not is_answered:
             connection.is_unconfirmed = True
     if not is_answered:
-        raise TimeoutExpired("waiting for a template", timeout or 0)
+        raise TimeoutExpired("waiting for a template", timeout)
     if connection.failure is not None:
         raise connection.failure.with_traceback(None)
     if connection.is_lost:
@@ -115,7 +115,7 @@ def run(
     yield from _confirm_before_run(core, timeout)
     link = core.nearest_link
     if link is not None and link.connection.outgoing and not (yield Sent(link, timeout)):
-        raise TimeoutExpired("sending to a template", timeout or 0)
+        raise TimeoutExpired("sending to a template", timeout)
     return core.run(target, options, bound=bound)
 
 

@@ -77,7 +77,7 @@ class Child(ChildBase):
             ForkcoreError: As `poll`.
         """
         if not perform(_steps.child_end(self._core, timeout)):
-            raise TimeoutExpired("waiting for a child", timeout or 0)
+            raise TimeoutExpired("waiting for a child", timeout)
         return self._result()
 
     def _send(self, link: SyncLink) -> None:

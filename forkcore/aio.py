@@ -78,7 +78,7 @@ class Child(ChildBase):
             ForkcoreError: As `poll`.
         """
         if not await perform(_steps.child_end(self._core, timeout)):
-            raise TimeoutExpired("waiting for a child", timeout or 0)
+            raise TimeoutExpired("waiting for a child", timeout)
         return self._result()
 
     async def open_streams(self, *, limit: int = _STREAM_LIMIT) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
