@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _would_be_loaded(config: pytest.Config, name: str) -> bool:
     """Tell whether a plugin that we have blocked is installed, and not blocked by the user as well."""
-    if "PYTEST_DISABLE_PLUGIN_AUTOLOAD" in os.environ or f"no:{name}" in config.option.plugins:
+    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") or f"no:{name}" in config.option.plugins:
         return False
     return any(entry.name == name for entry in importlib.metadata.entry_points(group="pytest11"))
 
