@@ -208,10 +208,12 @@ class Suite:
         return [sys.executable, "-c", script, "-p", "report_recorder", *arguments]
 
     def _environment(self, record: Path) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "COV_"))}
+        changing = ("PYTEST_", "COV_", "PY_COLORS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_NUMBER")
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(changing)}
         return kept | {
             TAG_VARIABLE: self.tag,
             "COLUMNS": "120",
+            "TERM": "xterm",
             "PYTEST_DEBUG_TEMPROOT": str(self.path),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -311,13 +313,22 @@ def assert_same(plain: Run, forked: Run) -> None:
 
 
 class Terminal:
-    """A run of pytest at a terminal of its own, and what a user reads and types there."""
+    """A run of pytest at a terminal of its own, and what a user reads and types there.
+
+    Attributes:
+        raw: What has been shown so far, with colours.
+    """
 
     def __init__(self, process: Process, master: int) -> None:
         self._process = process
         self._master = master
-        self.text = ""
+        self.raw = ""
         self._seen = 0
+
+    @property
+    def text(self) -> str:
+        """What has been shown so far, without colours."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw)
 
     def expect(self, pattern: str) -> str:
         """Wait for a text beyond what was expected before; give what matched."""
@@ -336,7 +347,7 @@ class Terminal:
             data = os.read(self._master, 65536)
         except OSError:
             return False  # the terminal's last user has gone
-        self.text += data.decode("utf-8", "backslashreplace")
+        self.raw += data.decode("utf-8", "backslashreplace")
         return bool(data)
 
     def type(self, keys: str) -> None:
