@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def make_environment(folder: Path) -> str:
     python = folder / "bin" / "python"
     if not python.exists():
         say(f"making {folder}")
-        subprocess.run(["python3", "-m", "venv", folder], check=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS, _ROOT], check=True)
     return str(python)
 

@@ -3,7 +3,7 @@
 Suites of several kinds, each run plainly, with ``--forked``, with jobs, and with other plugins that
 isolate tests or spread them: wall time, CPU time and memory of all processes together, and how long
 the first result takes. ``--venv DIR`` makes a virtual environment that has all of them; otherwise
-those are measured that this interpreter has. ``--quick`` takes two minutes.
+those are measured that this interpreter has. ``--quick`` takes a minute or two.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ _HEAVY = ("heavy", "sklearn")
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plugin", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"one round, {_QUICK_TESTS} tests in each suite")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"one round, {_QUICK_TESTS} tests in each generated suite, no memory"
+    )
     parser.add_argument("--rounds", type=int, help="runs of each suite by each peer (default: 5)")
-    parser.add_argument("--suites", type=names, default=list(SUITES), help=f"of {', '.join(SUITES)}")
+    parser.add_argument("--suites", type=names, help=f"of {', '.join(SUITES)}")
     parser.add_argument("--peers", type=names, default=list(PEERS), help=f"of {', '.join(PEERS)}")
     parser.add_argument("--tests", type=int, help="tests in each suite (default: 500, or 200 of those that take time)")
     parser.add_argument("--ballast", type=int, default=0, metavar="MB", help="memory that a conftest touches")
@@ -63,11 +65,14 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
     options = parser.parse_args(arguments)
+    if options.suites is None:
+        options.suites = [name for name, suite in SUITES.items() if not (options.quick and suite.pyargs)]
     unknown = [*(set(options.suites) - set(SUITES)), *(set(options.peers) - set(PEERS))]
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    if options.quick and options.tests is None:
-        options.tests = _QUICK_TESTS
+    if options.quick:
+        options.no_memory = True
+        options.tests = options.tests or _QUICK_TESTS
     if options.rounds is None:
         options.rounds = 1 if options.quick else 5
     return options

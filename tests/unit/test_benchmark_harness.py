@@ -269,9 +269,11 @@ def test_aims_of_the_plugin() -> None:
 
 
 def test_options_of_a_quick_plugin_run(capsys: pytest.CaptureFixture[str]) -> None:
-    """One round of few tests; an unknown peer is a usage error that names it."""
+    """One round of few tests, all of them generated; an unknown peer is a usage error that names it."""
     options = plugin.parse_options(["--quick"])
     assert (options.rounds, options.tests) == (1, 50)
+    assert "trivial" in options.suites
+    assert "networkx" not in options.suites
     with pytest.raises(SystemExit):
         plugin.parse_options(["--peers", "pytest_nothing"])
     assert "pytest_nothing" in capsys.readouterr().err
