@@ -57,6 +57,7 @@ class ForkedRun:
         self._remaining: float | None = None
         self._escalation = iter(())
         self._phase_began = 0.0
+        self._phase_at_deadline: _failures.Phase | None = None
         self.ordered = 0.0
         child.channel.setblocking(False)
 
@@ -109,6 +110,8 @@ class ForkedRun:
             self.kill()
             return
         for event in events:
+            if self._phase_at_deadline is not None:
+                break  # too late: a stopped test goes on for a moment when it is asked for its traceback
             if event[0] in LAST_WORDS:
                 self.last_word = event
                 self._deadline = time.monotonic() + EXIT_GRACE
@@ -156,15 +159,17 @@ class ForkedRun:
         if self.seconds_left() != 0.0:
             return
         if not self.timed_out:
+            self.receive()
             self.timed_out = True
+            self._phase_at_deadline = self._phase()
             self._escalation = iter(
                 ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)),
             )
         number, grace = next(self._escalation, (signal.SIGKILL, None))
         self._deadline = None if grace is None else time.monotonic() + grace
         if number == DUMP_SIGNAL:
-            self.child.send_signal(signal.SIGCONT)  # a stopped process writes no traceback
             self.child.send_signal(number)
+            self.child.send_signal(signal.SIGCONT)  # a stopped process writes none
         else:
             self.signal_group(number)
 
@@ -205,6 +210,8 @@ class ForkedRun:
         )
 
     def _phase(self) -> _failures.Phase:
+        if self._phase_at_deadline is not None:
+            return self._phase_at_deadline
         return _failures.phase_of_death(self._table.phase(self.slot), self.last_report)
 
     def _summary(self) -> str:
