@@ -49,8 +49,17 @@ class ChildBase:
             ForkHazard: The template had threads.
             TemplateDied: The template is gone, and the status with it.
         """
-        self._poll()
-        return self._result() if self._core.is_ended else None
+        if not self.has_ended:
+            self._poll()
+        return self._result() if self.has_ended else None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the end of the child is known already, without looking for news.
+
+        After `Template.process_events`: whether `poll` has something to say.
+        """
+        return self._core.is_ended
 
     def _poll(self) -> None:
         core = self._core

@@ -10,7 +10,7 @@ from forkcore._context import new
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from forkcore._sync import Template
 
@@ -25,15 +25,13 @@ class TemplateKeeper:
     def __init__(
         self,
         selector: selectors.BaseSelector,
-        on_events: Callable[[], None],
         origin: Template | None,
         preload: Sequence[str],
     ) -> None:
         """Make the template; does not wait for it.
 
         Args:
-            selector: Where it is watched; borrowed.
-            on_events: The data of its key there.
+            selector: Where it is watched, with `hear` as the data of its key; borrowed.
             origin: What to fork it from, borrowed; None for the default template.
             preload: Modules to import in it.
 
@@ -42,7 +40,6 @@ class TemplateKeeper:
             ForkcoreError: The origin is spent or gone.
         """
         self._selector = selector
-        self._on_events = on_events
         self._origin = origin
         self._preload = preload
         self._has_main = False
@@ -54,7 +51,7 @@ class TemplateKeeper:
         template.preload(_CHILD_MODULE, *self._preload)
         self._has_main = False
         self._fd = template.fileno()
-        self._selector.register(self._fd, selectors.EVENT_READ, self._on_events)
+        self._selector.register(self._fd, selectors.EVENT_READ, self.hear)
         return template
 
     def fork(self, *, needs_main: bool) -> Template:

@@ -75,7 +75,7 @@ class CallThread(threading.Thread):
         self._selector = selectors.DefaultSelector()
         try:
             self._selector.register(queue.listen(), selectors.EVENT_READ, queue.hear)
-            self._keeper = TemplateKeeper(self._selector, self._hear_template, settings.origin, settings.preload)
+            self._keeper = TemplateKeeper(self._selector, settings.origin, settings.preload)
         except BaseException:
             queue.hang_up()
             self._selector.close()
@@ -95,12 +95,9 @@ class CallThread(threading.Thread):
             self._selector.close()
             self._queue.hang_up()
 
-    def pids(self) -> list[int]:
-        """Give the children that there are, for any thread to ask."""
-        return [performer.child.pid for performer in list(self._performers)]
-
     def _assign(self) -> bool:
         """Begin what can begin; gives False once all is done."""
+        self._take_leave()
         while self._idle or len(self._performers) < self._settings.max_workers:
             call = self._queue.take()
             if call is None:
@@ -109,6 +106,8 @@ class CallThread(threading.Thread):
             if performer is not None:
                 performer.begin(call)
                 self._watch(performer)
+            # Making a child may have taken in what the template has reported of others.
+            self._take_leave()
         is_done = self._queue.is_done
         if is_done:
             self._dismiss_idle()
@@ -153,22 +152,21 @@ class CallThread(threading.Thread):
         performer.read_some()
         self._watch(performer)
         if performer.is_at_end:
-            self._check(performer)
-        elif had_call and performer.call is None and performer.calls_left != 0:
+            return  # its end is reported by the template
+        if had_call and performer.call is None and performer.calls_left != 0:
             self._idle.append(performer)
 
-    def _hear_template(self) -> None:
-        """Take in what the template reports of its children."""
-        self._keeper.hear()
+    def _take_leave(self) -> None:
+        """Find those performers that have ended, by what the template has reported so far."""
         for performer in list(self._performers):
-            self._check(performer)
+            if performer.child.has_ended:
+                self._check(performer)
 
     def _check(self, performer: Performer) -> None:
         """Take leave of a performer that has ended."""
         failure: ForkcoreError | None = None
         try:
-            if performer.child.poll() is None:
-                return
+            performer.child.poll()
         except TemplateDied as error:
             if not performer.is_at_end:
                 return  # it goes on by itself, and its channel tells when it ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import select
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 import forkcore
 from forkcore import ForkExecutor
+from forkcore._executor_thread import CallThread
 from forkcore.errors import RemoteTraceback
 
 import calls
@@ -25,6 +27,8 @@ from helpers import PATIENCE, children, is_gone, wait_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from forkcore._executor_calls import Performer
 
 
 @pytest.fixture
@@ -239,6 +243,21 @@ def test_template_and_child_that_both_die_fail_the_call(gate: Gate) -> None:
             running.result(PATIENCE)
 
 
+def test_what_the_template_has_reported_early_is_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the report of a child's end, the thread does not wait for another one."""
+    serve = CallThread._serve
+
+    def serve_and_read(thread: CallThread, performer: Performer) -> None:
+        serve(thread, performer)
+        if performer.is_at_end:
+            assert select.select([thread._keeper._fd], [], [], PATIENCE)[0]
+            thread._keeper.hear()
+
+    monkeypatch.setattr(CallThread, "_serve", serve_and_read)
+    with ForkExecutor(1) as executor:
+        assert [executor.submit(calls.double, n).result(PATIENCE) for n in range(3)] == [0, 2, 4]
+
+
 # Children, and how many.
 
 
@@ -269,14 +288,10 @@ def test_a_child_that_dies_between_calls_is_replaced() -> None:
     with ForkExecutor(1, max_tasks_per_child=None) as executor:
         first = executor.submit(calls.pid).result(PATIENCE)
         os.kill(first, signal.SIGKILL)
-        wait_for(lambda: first not in executor_pids(executor), "the executor knows")
+        thread = executor._thread
+        assert thread is not None
+        wait_for(lambda: not thread._performers, "the executor knows")
         assert executor.submit(calls.pid).result(PATIENCE) != first
-
-
-def executor_pids(executor: ForkExecutor) -> list[int]:
-    """Give the children that the executor knows of."""
-    assert executor._thread is not None
-    return executor._thread.pids()
 
 
 def test_the_initializer_runs_once_in_each_child() -> None:
