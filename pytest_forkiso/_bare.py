@@ -5,14 +5,15 @@ For projects whose conftest files or test modules start threads, which no fork w
 
 from __future__ import annotations
 
+import gc
 import os
-import pickle  # noqa: S403 - what the template is given comes from pytest's own process
+import pickle
 import time
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pytest
 
-from pytest_forkiso import _private
+from pytest_forkiso import _memory, _private
 from pytest_forkiso._inchild import InChild, Order, orphan_adoption
 from pytest_forkiso._slots import SlotTable, read_text
 from pytest_forkiso._stream import ChannelEnd, flush_streams
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 PLUGIN_NAME = "forkiso-bare"
 """Registered in sessions that run one test for another session; the plugin does nothing else there."""
+
+
+def prepare(forks: int) -> None:
+    """Make the template ready for its first fork.
+
+    Args:
+        forks: How many there will be.
+    """
+    gc.collect()
+    gc.freeze()
+    _memory.spare_forks(forks)
 
 
 def run(channel: socket.socket, plan: bytes) -> NoReturn:
@@ -71,7 +83,7 @@ class OneTestSession:
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         # What pytest says before the test is nobody's business; but if there is no test, it says why.
         fd = self._table.slots[self._order.slot].stdout
-        self._terminal = _private.redirect_terminal(session.config, open(fd, "w", encoding="utf-8", closefd=False))
+        self._terminal = _private.redirect_terminal(session.config, open(fd, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - closed when the test begins
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:

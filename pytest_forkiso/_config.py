@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import Any
@@ -41,7 +42,8 @@ def add_options(parser: pytest.Parser) -> None:
     """Add options and ini values; pytest-forked's ``--forked`` is taken over where it is there already."""
     # The name of pytest-forked's group: pytest itself notices there, and there alone, that --forked is given twice.
     group = parser.getgroup("forked", "a process for each test (pytest-forkiso)")
-    try:
+    # pytest-forked may have been registered before; its option has the same name and meaning.
+    with contextlib.suppress(ValueError):
         group.addoption(
             "--forked",
             action="store_true",
@@ -49,8 +51,6 @@ def add_options(parser: pytest.Parser) -> None:
             default=False,
             help="Run each test in a process of its own, not only those marked with @pytest.mark.forked.",
         )
-    except ValueError:  # pytest-forked was registered before; its option has the same name and meaning
-        pass
     group.addoption(
         "--fork-preload",
         action="append",
@@ -189,7 +189,9 @@ def check_marker(item: pytest.Item, settings: Settings) -> None:
     """
     for marker in item.iter_markers("forked"):
         if marker.args:
-            raise pytest.UsageError(f"{item.nodeid}: the marker 'forked' takes no positional arguments: {marker.args!r}")
+            raise pytest.UsageError(
+                f"{item.nodeid}: the marker 'forked' takes no positional arguments: {marker.args!r}"
+            )
         unknown = sorted(set(marker.kwargs) - _MARKER_ARGUMENTS)
         if unknown:
             known = ", ".join(sorted(_MARKER_ARGUMENTS))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import pickle  # noqa: S403 - only plain data is read, see PlainUnpickler
+import pickle
 import struct
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -122,7 +122,7 @@ class Plain:
             return self._replace(value, key)
         return plain
 
-    def _of_other(self, value: Any, key: str) -> Any:
+    def _of_other(self, value: Any, key: str) -> Any:  # noqa: PLR0911 - one for each kind of value
         try:
             for kind in _COERCED:
                 if isinstance(value, kind):
@@ -135,7 +135,7 @@ class Plain:
                 return self.of(list(value), key)
             if callable(getattr(value, "item", None)) and getattr(value, "shape", None) == ():
                 return self.of(value.item(), key)  # a scalar of numpy
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the user's own conversions
             self.replaced.append(f"{key}: a {type(value).__name__} ({type(error).__name__} when it was read)")
             return f"<{type(value).__name__}>"
         return self._replace(value, key)
@@ -155,5 +155,5 @@ _COERCED: tuple[type, ...] = (bool, int, float, str, bytes)
 def _safe_repr(value: Any) -> str:
     try:
         return repr(value)[:1000]
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the user's own __repr__
         return f"<{type(value).__name__}, whose repr raised {type(error).__name__}>"

@@ -95,7 +95,7 @@ def make_report(item: pytest.Item, evidence: Evidence) -> pytest.TestReport:
     report = pytest.TestReport(
         nodeid=item.nodeid,
         location=item.location,
-        keywords={name: 1 for name in item.keywords},
+        keywords=dict.fromkeys(item.keywords, 1),
         outcome="failed",
         longrepr=_private.native_failure(text + "\n", path, line, evidence.summary),
         when=evidence.phase,

@@ -37,7 +37,7 @@ class ThreadHazard(NamedTuple):
 def threads() -> Iterator[ThreadHazard]:
     """Find the other Python threads of this process."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    for ident, frame in sys._current_frames().items():  # noqa: SLF001 - documented, in spite of its name
+    for ident, frame in sys._current_frames().items():
         if ident != threading.get_ident():
             start = _first_frame(frame)
             code = start.f_code

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
-from pytest_forkiso import _coverage, _private, _reruns
+from pytest_forkiso import _coverage, _memory, _private, _reruns
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -37,13 +37,13 @@ class Order(NamedTuple):
     """What a child is told to do.
 
     Attributes:
-        index: Of the test among the session's items.
+        position: Of the test among the session's items.
         nodeid: Of the test.
         slot: Number of its output files.
         attempts: At this test, made in other children before.
     """
 
-    index: int
+    position: int
     nodeid: str
     slot: int
     attempts: int
@@ -64,14 +64,19 @@ class InChild:
         self._adopt_orphans: Callable[[], None] = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
-    def prepare(self) -> None:
-        """Make the template ready for its first fork."""
+    def prepare(self, forks: int) -> None:
+        """Make the template ready for its first fork.
+
+        Args:
+            forks: How many there will be.
+        """
         self._adopt_orphans = orphan_adoption()
         self._adopt_orphans()
         self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
         gc.collect()
         gc.freeze()
+        _memory.spare_forks(forks)
 
     def take_over(self) -> None:
         """Register what sends reports, and what writes a traceback when this process crashes."""
@@ -96,7 +101,7 @@ class InChild:
         self._adopt_orphans()
         end = ChannelEnd(channel.detach())
         order = Order(*end.receive()[1:])
-        self.obey(end, order, self._session.items[order.index], time.monotonic())
+        self.obey(end, order, self._session.items[order.position], time.monotonic())
 
     def obey(self, end: ChannelEnd, order: Order, item: pytest.Item, started: float) -> NoReturn:
         """Run one test, and end the process.
@@ -155,7 +160,7 @@ def _describe_interrupt(error: BaseException) -> tuple[Any, ...]:
 
 
 def _shows_output(config: pytest.Config) -> bool:
-    return config.getoption("capture", "no") == "no"
+    return bool(config.getoption("capture", "no") == "no")
 
 
 def _has_terminal() -> bool:

@@ -83,7 +83,7 @@ def descendants(pid: int) -> list[int]:
 def _children_of_threads(pid: int) -> list[int]:
     found: list[int] = []
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 - as above
     except OSError:
         return found
     for thread in threads:

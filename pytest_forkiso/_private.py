@@ -5,6 +5,7 @@ Tested against the pytest versions of tox.ini. Nothing else in this package impo
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
 
-# ------------------------------------------------------------------------------------------------------------ capturing
+# ---------------------------------------------------------------------------------------------------------- capturing
 
 
 class MirroredIO(CaptureIO):
@@ -29,10 +30,8 @@ class MirroredIO(CaptureIO):
 
     def write(self, text: str) -> int:
         written = super().write(text)
-        try:
+        with contextlib.suppress(OSError):  # the copy is for a crash report only; pytest has the text
             os.write(self._fd, text.encode("utf-8", "replace"))
-        except OSError:
-            pass  # the copy is for a crash report only; pytest has the text
         return written
 
 
@@ -77,7 +76,7 @@ def redirect_terminal(config: pytest.Config, file: Any) -> Any:
     return before
 
 
-# --------------------------------------------------------------------------------------------------------- fixture state
+# ------------------------------------------------------------------------------------------------------- fixture state
 
 
 def tear_down_to(session: pytest.Session, nextitem: pytest.Item | None) -> None:
@@ -110,7 +109,7 @@ def set_base_temp(config: pytest.Config, path: str) -> None:
         factory._basetemp = Path(path)
 
 
-# -------------------------------------------------------------------------------------------------------------- reports
+# ------------------------------------------------------------------------------------------------------------ reports
 
 
 def native_failure(text: str, path: str, line: int, message: str) -> ExceptionChainRepr:
@@ -167,7 +166,7 @@ def _subtest_key(report: pytest.TestReport) -> Any:
     return getattr(report, "id", report.nodeid)  # a structured id since pytest 9.2
 
 
-# ------------------------------------------------------------------------------------------------------------ junit XML
+# ---------------------------------------------------------------------------------------------------------- junit XML
 
 
 def junit_log(config: pytest.Config) -> Any | None:

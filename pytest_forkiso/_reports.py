@@ -6,12 +6,12 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from pytest_forkiso._events import Plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import pytest
 
 Sections = list[tuple[str, str]]
 
@@ -51,7 +51,9 @@ def shorten(text: str, limit: int) -> str:
         return text
     half = limit // 2
     left_out = len(text) - 2 * half
-    return f"{text[:half]}\n[... {left_out} characters left out, see the ini option fork_output_limit ...]\n{text[-half:]}"
+    return (
+        f"{text[:half]}\n[... {left_out} characters left out, see the ini option fork_output_limit ...]\n{text[-half:]}"
+    )
 
 
 def pack_warning(message: warnings.WarningMessage, when: str, nodeid: str, location: Any) -> dict[str, Any]:

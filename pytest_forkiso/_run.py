@@ -7,16 +7,17 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import forkcore
-
 from pytest_forkiso import _failures
 from pytest_forkiso._events import Event, EventDecoder, EventError, encode
 from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._slots import read_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
+    import forkcore
     from pytest_forkiso._slots import Slot, SlotTable
 
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
@@ -55,13 +56,13 @@ class ForkedRun:
         self._timeout: float | None = None
         self._deadline: float | None = None
         self._remaining: float | None = None
-        self._escalation = iter(())
+        self._escalation: Iterator[tuple[int, float | None]] = iter(())
         self._phase_began = 0.0
         self._phase_at_deadline: _failures.Phase | None = None
         self.ordered = 0.0
         child.channel.setblocking(False)
 
-    # ------------------------------------------------------------------------------------------------------ conversation
+    # ---------------------------------------------------------------------------------------------------- conversation
 
     def order(self, item: pytest.Item, index: int, timeout: float | None, attempts: int = 0) -> None:
         """Tell the child which test to run.
@@ -130,12 +131,19 @@ class ForkedRun:
             self._deadline = now + self._remaining
             self._remaining = None
 
+    @property
+    def test(self) -> pytest.Item:
+        """The test that the child was told to run."""
+        if self.item is None:
+            raise RuntimeError("this child waits for its test")
+        return self.item
+
     def note_report(self, report: pytest.TestReport) -> None:
         """Remember the report of a phase: the next one has begun."""
         self.last_report = report
         self._phase_began = time.monotonic()
 
-    # ----------------------------------------------------------------------------------------------------------- its end
+    # --------------------------------------------------------------------------------------------------------- its end
 
     @property
     def status(self) -> forkcore.ExitStatus | None:
@@ -165,7 +173,8 @@ class ForkedRun:
             self._escalation = iter(
                 ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)),
             )
-        number, grace = next(self._escalation, (signal.SIGKILL, None))
+        last_step: tuple[int, float | None] = (signal.SIGKILL, None)
+        number, grace = next(self._escalation, last_step)
         self._deadline = None if grace is None else time.monotonic() + grace
         if number == DUMP_SIGNAL:
             self.child.send_signal(number)
@@ -235,4 +244,3 @@ class ForkedRun:
         """Close the channel: a child that waits for a test ends."""
         self.child.channel.close()
         self.child.detach()
-

@@ -7,7 +7,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import forkcore
-
 from pytest_forkiso import _failures, _leftovers, _private, _reruns
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._replay import Replay
@@ -44,7 +43,7 @@ class Scheduler:
         self._waiting: deque[tuple[pytest.Item, int]] = deque()  # with the attempts made before
         self._ending: list[ForkedRun] = []  # reported to the end, and not yet reaped
 
-    # -------------------------------------------------------------------------------------------------------- the outside
+    # ------------------------------------------------------------------------------------------------------ the outside
 
     def run(self, items: Iterable[pytest.Item]) -> None:
         """Run tests and report them, in order.
@@ -81,7 +80,7 @@ class Scheduler:
         self._abandon()
         self._selector.close()
 
-    # ------------------------------------------------------------------------------------------------------------ a test
+    # ---------------------------------------------------------------------------------------------------------- a test
 
     def _start(self, item: pytest.Item, attempts: int) -> None:
         run = self._source.take()
@@ -124,13 +123,12 @@ class Scheduler:
         if run.child.channel.fileno() in self._selector.get_map():
             self._selector.unregister(run.child.channel)
 
-    # --------------------------------------------------------------------------------------------------------- reporting
+    # ------------------------------------------------------------------------------------------------------- reporting
 
     def _report_first(self) -> bool:
         """Report what is there of the test whose turn it is; tell whether it is through."""
         run = self._queue[0]
-        item = run.item
-        assert item is not None
+        item = run.test
         while run.events:
             self._replay.event(run, run.events.pop(0))
         if run.last_word is None and not run.has_ended():
@@ -184,19 +182,17 @@ class Scheduler:
         if self._session.shouldstop:
             raise self._session.Interrupted(self._session.shouldstop)
 
-    # ------------------------------------------------------------------------------------------------------------ the end
+    # ---------------------------------------------------------------------------------------------------------- the end
 
     def _reap(self) -> None:
         for run in [run for run in self._ending if run.has_ended()]:
             self._ending.remove(run)
             self._unregister(run)
-            status = run.status
-            assert status is not None
-            assert run.item is not None
+            status = run.child.wait()
             if run.last_word is not None and not run.timed_out and status.returncode != 0:
-                self._report_death(run, run.item)
+                self._report_death(run, run.test)
             self._session.config.hook.pytest_forkiso_child_ended(
-                config=self._session.config, nodeid=run.item.nodeid, status=status
+                config=self._session.config, nodeid=run.test.nodeid, status=status
             )
             self._source.give_back(run)
 

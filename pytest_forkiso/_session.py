@@ -51,7 +51,9 @@ class ForkedSession:
         if not chosen or config.option.collectonly:
             return
         if not can_fork():
-            raise pytest.UsageError("tests cannot be forked on this platform: it has no fork(); run them without --forked")
+            raise pytest.UsageError(
+                "tests cannot be forked on this platform: it has no fork(); run them without --forked"
+            )
         self.template_kind, self.template_reason = choose_template(self.settings)
         self._forked = {id(item) for item in chosen}
         is_worker = hasattr(config, "workerinput")
@@ -60,6 +62,10 @@ class ForkedSession:
     def is_forked(self, item: pytest.Item) -> bool:
         """Tell whether this test runs in a child."""
         return id(item) in self._forked
+
+    def make_source(self, session: pytest.Session) -> ChildSource:
+        """Make the template; see `ChildSource`."""
+        return ChildSource(session, self.settings, self.template_kind, len(self._forked))
 
     @contextlib.contextmanager
     def scheduler(self, session: pytest.Session, source: ChildSource) -> Iterator[Scheduler]:
@@ -92,7 +98,7 @@ class _OwnLoop:
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             return None  # pytest's own loop has the words for it
-        source = ChildSource(session, self._forked.settings, self._forked.template_kind)
+        source = self._forked.make_source(session)
         with self._forked.scheduler(session, source) as scheduler:
             for is_forked, items in _stretches(self._forked, session.items):
                 if is_forked:
@@ -128,7 +134,7 @@ class _WorkerLoop:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        source = ChildSource(session, self._forked.settings, self._forked.template_kind)
+        source = self._forked.make_source(session)
         with self._forked.scheduler(session, source) as self._scheduler:
             return (yield)
 

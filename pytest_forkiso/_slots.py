@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
 import tempfile
 
 _PHASES = ("setup", "call", "teardown")
@@ -105,7 +104,7 @@ def limit_file(fd: int, limit: int) -> None:
 
 
 def _anonymous_file(name: str) -> int:
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):
         return os.memfd_create(name, os.MFD_CLOEXEC)
     with tempfile.TemporaryFile(prefix=name) as file:
         return os.dup(file.fileno())

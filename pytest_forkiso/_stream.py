@@ -74,7 +74,7 @@ class ChannelEnd:
         _exit(0)
 
 
-class Muted(Exception):  # noqa: N818 - no error: it says that a hook call goes no further
+class Muted(Exception):
     """Keeps a hook call from the implementations of other plugins."""
 
 
@@ -117,7 +117,7 @@ class ReportStream:
         if not _ends_phase(report):
             self._show_subtest(report)
         raise Muted
-        yield
+        yield  # type: ignore[unreachable] # makes it a wrapper
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, object, object]:
@@ -125,12 +125,12 @@ class ReportStream:
         if self._starts > 1:
             raise RunAgain
         raise Muted
-        yield
+        yield  # type: ignore[unreachable] # makes it a wrapper
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logfinish(self) -> Generator[None, object, object]:
         raise Muted
-        yield
+        yield  # type: ignore[unreachable] # makes it a wrapper
 
     @pytest.hookimpl
     def pytest_warning_recorded(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import pickle  # noqa: S403 - read by the template alone
+import pickle
 import sys
 from typing import TYPE_CHECKING
 
-import forkcore
 import pytest
 
-from pytest_forkiso import _hazards, _private
+import forkcore
+from pytest_forkiso import _hazards, _memory, _private
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
@@ -26,13 +26,14 @@ AHEAD = 1
 class ChildSource:
     """Owns the template, its idle children and the output files of all of them."""
 
-    def __init__(self, session: pytest.Session, settings: Settings, kind: str) -> None:
+    def __init__(self, session: pytest.Session, settings: Settings, kind: str, forks: int) -> None:
         """Make the template, and prepare it.
 
         Args:
             session: After collection.
             settings: Of the run.
             kind: "fork" or "bare", see `choose_template`.
+            forks: How many tests are forked, as far as that is known.
 
         Raises:
             pytest.UsageError: A module could not be preloaded, or this process cannot be forked.
@@ -43,10 +44,10 @@ class ChildSource:
         self._idle: list[forkcore.Child] = []
         try:
             if kind == "fork":
-                self.template = _fork_template(session, settings, self._table)
+                self.template = _fork_template(session, settings, self._table, forks)
                 self._target = ":run"
             else:
-                self.template = _bare_template(session, settings, self._table)
+                self.template = _bare_template(session, settings, self._table, forks)
                 self._target = "pytest_forkiso._bare:run"
         except BaseException:
             self._table.close()
@@ -100,9 +101,10 @@ def choose_template(settings: Settings) -> tuple[str, str]:
     return "fork", "nothing speaks against it"
 
 
-def _fork_template(session: pytest.Session, settings: Settings, table: SlotTable) -> forkcore.Template:
+def _fork_template(session: pytest.Session, settings: Settings, table: SlotTable, forks: int) -> forkcore.Template:
     """Fork this process: everything that was collected is there."""
     in_child = InChild(session, table, settings.output_limit)
+    _memory.spare_forks(forks, at_least=_memory.LARGE)  # here, so that the template shares it with this process
     flush_streams()
     try:
         template = forkcore.fork_here(
@@ -111,10 +113,10 @@ def _fork_template(session: pytest.Session, settings: Settings, table: SlotTable
         )
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
-    return _prepare(template, settings, "prepare()")
+    return _prepare(template, settings, f"prepare({forks})")
 
 
-def _bare_template(session: pytest.Session, settings: Settings, table: SlotTable) -> forkcore.Template:
+def _bare_template(session: pytest.Session, settings: Settings, table: SlotTable, forks: int) -> forkcore.Template:
     """Execute a fresh interpreter: it knows pytest and the preloads, and nothing of the project."""
     config = session.config
     standard_input = _private.standard_input(config)
@@ -126,7 +128,7 @@ def _bare_template(session: pytest.Session, settings: Settings, table: SlotTable
     )
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
     template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
-    return _prepare(template.send_arg(plan), settings, "import gc; gc.collect(); gc.freeze()")
+    return _prepare(template.send_arg(plan), settings, f"import pytest_forkiso._bare as bare; bare.prepare({forks})")
 
 
 def _arguments(config: pytest.Config) -> list[str]:
