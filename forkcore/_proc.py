@@ -106,6 +106,8 @@ class DirectProcess:
     def _reap(self, flags: int) -> None:
         if self._owner != os.getpid():
             return  # a fork of the owner: not a child of this process
+        if sys.is_finalizing():
+            return  # wait4 imports a module, which is too late; init reaps what this process leaves
         try:
             pid, status, used = os.wait4(self.pid, flags)
         except ChildProcessError:
