@@ -154,8 +154,10 @@ class Performer:
         Args:
             failure: Why its exit status is not known, or why it never ran.
         """
-        self.read_some()
-        self.child.channel.close()
+        try:
+            self.read_some()
+        finally:
+            self.child.channel.close()
         if self.call is None:
             return
         call, self.call = self.call, None

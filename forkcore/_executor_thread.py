@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from forkcore._executor_queue import CallQueue
     from forkcore._sync import Template
 
+# How long the end of a killed child is waited for, where everything has gone wrong already.
+_PATIENCE = 2.0
+
 
 class Settings:
     """What a `ForkExecutor` was made with.
@@ -175,10 +178,10 @@ class CallThread(threading.Thread):
             failure = error
         if not performer.is_at_end:
             self._selector.unregister(performer.child.channel)
-        self._performers.discard(performer)
         if performer in self._idle:
             self._idle.remove(performer)
         performer.end(failure)
+        self._performers.discard(performer)
 
     def _dismiss_idle(self) -> None:
         """Let the performers that wait for calls end."""
@@ -196,8 +199,12 @@ class CallThread(threading.Thread):
         for performer in self._performers:
             if performer.call is not None:
                 calls.append(performer.call)
-            performer.child.kill()
             performer.child.detach().close()
+            try:
+                performer.child.kill()
+                performer.child.wait(_PATIENCE)
+            except ForkcoreError:
+                continue  # it is somebody else's by now, or nobody's
         for call in calls:
             if not call.future.done():
                 call.future.set_exception(error)

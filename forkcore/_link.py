@@ -20,6 +20,7 @@ from forkcore.errors import ProtocolError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import ClassVar
 
     from forkcore._state import ChildRecord, ExitStatus
     from forkcore.errors import ForkcoreError
@@ -28,8 +29,6 @@ LinkT = TypeVar("LinkT", bound="Link")
 
 _CHUNK = 32 * 1024
 _LINKS: weakref.WeakSet[Link] = weakref.WeakSet()
-# Of templates with children that die with this process: open until those have ended.
-_KEPT: set[Link] = set()
 
 
 class Link:
@@ -43,6 +42,10 @@ class Link:
         watchers: Called, with `lock` held, after something may have been read, by any thread; those
             who wait otherwise than by reading. The socket stays open as long as there are any.
     """
+
+    # Those of templates with children that die with this process: open until those have ended. An
+    # attribute, because names of the module are gone when the last of them is destroyed.
+    kept: ClassVar[set[Link]] = set()
 
     def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
         """Take over a control socket.
@@ -95,7 +98,7 @@ class Link:
         with self.lock:
             self._read_all()
             if not self.connection.children:
-                _KEPT.discard(self)
+                self.kept.discard(self)
             self._notify()
 
     def _notify(self) -> None:
@@ -120,7 +123,7 @@ class Link:
         """Give the template up: whoever waits learns that nothing more will come."""
         with self.lock:
             close_all(self.connection.lose())
-            _KEPT.discard(self)
+            self.kept.discard(self)
             self._notify()
             if self.is_reading or self.watchers:
                 # Wakes those who poll it; the last of them closes it.
@@ -142,7 +145,7 @@ class Link:
 
     def keep(self) -> None:
         """Stay open while there are children: to those that are bound, the end is the parent's."""
-        _KEPT.add(self)
+        self.kept.add(self)
 
     def stop_reading(self) -> None:
         """Note that the one thread that read has stopped; the caller holds `lock`."""
@@ -202,7 +205,7 @@ def forget_everything() -> None:
     for link in list(_LINKS):
         link.forget()
     _LINKS.clear()
-    _KEPT.clear()
+    Link.kept.clear()
     ORPHANS.forget()
 
 

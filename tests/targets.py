@@ -159,3 +159,8 @@ async def not_called(channel: Any) -> None:
 
 
 not_callable = 5
+
+
+def stay_silently(channel: Any) -> None:
+    """Stay until the parent is gone, and say nothing."""
+    channel.recv(1)
