@@ -1,0 +1,65 @@
+"""Templates whose memory is made cheap to fork: tests do not notice."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_forkiso import _memory
+
+if TYPE_CHECKING:
+    from inner import Suite
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="huge pages are used on Linux only")
+
+BALLAST = _memory.LARGE + (4 << 20)
+# Where the kernel gives huge pages unasked, nothing could be seen.
+CONFTEST = f"""
+import mmap
+BALLAST = mmap.mmap(-1, {BALLAST}, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+BALLAST.madvise(mmap.MADV_NOHUGEPAGE)
+for place in range(0, {BALLAST}, 4096):
+    BALLAST[place] = place // 4096 % 251
+BALLAST.madvise(mmap.MADV_HUGEPAGE)
+"""
+TESTS = """
+import os
+import pytest, conftest
+
+@pytest.mark.parametrize("number", range({count}))
+def test_ballast(number, record_property):
+    with open("/proc/self/smaps_rollup") as file:
+        huge = [int(line.split()[1]) << 10 for line in file if line.startswith("AnonHugePages")]
+    record_property("huge", huge[0])
+    assert all(conftest.BALLAST[place] == place // 4096 % 251 for place in range(0, len(conftest.BALLAST), 4096))
+    conftest.BALLAST[0] = 255
+"""
+
+
+def huge_pages(suite: Suite, count: int, *arguments: str) -> list[int]:
+    """Run so many tests that look at their memory; give the bytes that each found in huge pages."""
+    suite.write(conftest=CONFTEST, test_it=TESTS.format(count=count))
+    run = suite.forked(*arguments)
+    assert run.code == 0, run.out
+    assert list(run.outcomes().values()) == ["passed"] * count
+    return [value for report in run.reports if report.when == "call" for name, value in report.properties]
+
+
+def test_many_tests_find_their_data_in_huge_pages(suite: Suite) -> None:
+    """Each finds what the conftest made, unchanged by the tests before, and few page table entries were copied."""
+    found = huge_pages(suite, _memory.WORTH_IT)
+    if not any(found):
+        pytest.skip("this system has no huge pages to give: MADV_COLLAPSE came with Linux 6.1")
+    assert min(found) >= _memory.LARGE
+
+
+def test_few_tests_do_not_wait_for_it(suite: Suite) -> None:
+    """A run of a few tests spends no time on it."""
+    assert max(huge_pages(suite, 3)) < _memory.LARGE
+
+
+def test_a_bare_template(suite: Suite) -> None:
+    """It prepares itself the same way; each child has a conftest of its own."""
+    huge_pages(suite, _memory.WORTH_IT, "--fork-template=bare", "--fork-jobs=2")
