@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -50,9 +51,9 @@ def shorten(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     half = limit // 2
-    left_out = len(text) - 2 * half
+    end = len(text) - half
     return (
-        f"{text[:half]}\n[... {left_out} characters left out, see the ini option fork_output_limit ...]\n{text[-half:]}"
+        f"{text[:half]}\n[... {end - half} characters left out, see the ini option fork_output_limit ...]\n{text[end:]}"
     )
 
 
@@ -108,13 +109,13 @@ def _find_category(data: dict[str, Any]) -> type[Warning]:
 
 
 def _make_warning(category: type[Warning], arguments: tuple[Any, ...], text: str) -> Warning:
-    try:
+    with contextlib.suppress(Exception):  # a constructor or __str__ of the user's own
         message = category(*arguments)
         if str(message) == text:
             return message
-    except Exception:  # noqa: BLE001, S110 - a constructor of the user's own; the text is used instead
-        pass
-    message = Warning.__new__(category)
+    # What it says is made of what has not crossed: a subclass that says what the original said.
+    says_it = type(category.__name__, (category,), {"__module__": category.__module__, "__str__": lambda _: text})
+    message = Warning.__new__(says_it)
     message.args = (text,)
     return message
 
