@@ -303,13 +303,15 @@ def _difference(plain: list[str], forked: list[str]) -> str:
 def assert_same(plain: Run, forked: Run) -> None:
     """Check that pytest said the same in both runs: all records, the terminal, the exit code."""
     assert plain.records, plain.out
-    different = _difference(_lines(plain), _lines(forked)) or _difference(steady_terminal(plain), steady_terminal(forked))
+    different = _difference(_lines(plain), _lines(forked)) or _difference(
+        steady_terminal(plain), steady_terminal(forked)
+    )
     assert not different, f"not as without the plugin:\n{different}"
     assert forked.code == plain.code
     assert re.search(r"forkiso: \d+ (child|children) forked", forked.out) or "-qq" in forked.out
 
 
-# ------------------------------------------------------------------------------------------------------------- terminals
+# ------------------------------------------------------------------------------------------------------------ terminals
 
 
 class Terminal:
@@ -351,7 +353,7 @@ class Terminal:
         return bool(data)
 
     def type(self, keys: str) -> None:
-        """Type keys; ``\\x03`` is Ctrl-C."""
+        """Type keys; the character 3 is Ctrl-C."""
         os.write(self._master, keys.encode())
 
     def finish(self) -> Run:
@@ -377,7 +379,7 @@ def terminal(suite: Suite, *arguments: str) -> Iterator[Terminal]:
         os.close(master)
 
 
-def _controlling_terminal(slave: int) -> Callable[[], None]:
+def _controlling_terminal(slave: int) -> Callable[[], object]:
     import fcntl
     import termios
 

@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     import warnings
+
+    import pytest
 
 RECORD_FILE = "REPORT_RECORDER_FILE"
 

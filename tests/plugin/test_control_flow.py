@@ -7,8 +7,9 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import is_gone, wait_for
 from inner import assert_same, steady_terminal
+
+from helpers import is_gone, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,7 +148,11 @@ def test_ctrl_c(suite: Suite, send: Callable[[Process], None]) -> None:
 
 def test_ctrl_c_against_a_test_that_ignores_it(suite: Suite) -> None:
     """A test that does not end by itself is ended."""
-    suite.write(test_waits=WAITS.replace("threading.Event", "import signal; signal.pthread_sigmask(0, range(1, 32)); threading.Event"))
+    suite.write(
+        test_waits=WAITS.replace(
+            "threading.Event", "import signal; signal.pthread_sigmask(0, range(1, 32)); threading.Event"
+        )
+    )
     process = suite.start("-p", "forkiso", "--forked")
     wait_for((suite.path / "waits").exists, "the test runs")
     interrupt_alone(process)

@@ -90,7 +90,7 @@ def test_exits(suite: Suite) -> None:
 
 
 def test_expected_crashes(suite: Suite) -> None:
-    """xfail marks hold for a crash as for any failure, unless they name exceptions."""
+    """Xfail marks hold for a crash as for any failure, unless they name exceptions."""
     suite.write(
         test_expected="""
         import os

@@ -96,7 +96,7 @@ def test_theirs_is_loaded_by_name_where_it_is_not_installed(suite: Suite) -> Non
 
 
 def test_a_suite_that_inherits_its_config(suite: Suite) -> None:
-    """What users of pytest-forked rely on: the marker on classes and modules, skips, setup failures, two plugins' marks."""
+    """What users of pytest-forked rely on: the marker on classes and modules, skips, failing setups."""
     suite.write(
         test_old="""
         import pytest

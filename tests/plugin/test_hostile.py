@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from inner import Suite
 
-REPLACED = '''
+REPLACED = """
 import builtins, os, pickle, select, signal, socket, struct, sys, threading, time
 import pytest
 
@@ -54,11 +54,11 @@ def test_non_blocking_and_large():
     test_non_blocking()
     assert "x" * 3_000_000 == ""
 def test_last(): pass
-'''
+"""
 
 FAILS = {"test_non_blocking_and_large"}
 
-LIMITS = '''
+LIMITS = """
 import os, resource
 import pytest
 
@@ -78,7 +78,7 @@ def test_cpu():
     limit("RLIMIT_CPU", 1)
     while True: pass
 def test_last(): pass
-'''
+"""
 
 
 def test_replaced_functions(suite: Suite) -> None:

@@ -11,7 +11,7 @@ from inner import assert_same
 if TYPE_CHECKING:
     from inner import Suite
 
-UNITTEST = '''
+UNITTEST = """
 import unittest
 
 class Plain(unittest.TestCase):
@@ -52,7 +52,7 @@ class Skipped(unittest.TestCase):
     def test_never(self): pass
 
 def load_tests(loader, tests, pattern): return tests
-'''
+"""
 
 DOCTESTS = '''
 def right():
@@ -85,7 +85,7 @@ class Documented:
     value = "value"
 '''
 
-CUSTOM = '''
+CUSTOM = """
 import pytest
 
 def pytest_collect_file(parent, file_path):
@@ -111,7 +111,7 @@ class LineItem(pytest.Item):
         if isinstance(excinfo.value, LineError): return f"the line {self.line} is bad\\nreally"
         return super().repr_failure(excinfo)
     def reportinfo(self): return self.path, 7, f"line: {self.name}"
-'''
+"""
 
 
 def test_unittest(suite: Suite) -> None:
@@ -219,13 +219,22 @@ async def test_fails(value): assert value == 2
 """
 
 
-@pytest.mark.parametrize(("module", "plugin", "mark"), [("pytest_asyncio", "asyncio", "asyncio"), ("anyio", "anyio", "anyio")])
+@pytest.mark.parametrize(
+    ("module", "plugin", "mark"), [("pytest_asyncio", "asyncio", "asyncio"), ("anyio", "anyio", "anyio")]
+)
 def test_async(suite: Suite, module: str, plugin: str, mark: str) -> None:
     """Async tests and fixtures of the plugins for them, each with a loop of its own."""
     pytest.importorskip(module)
-    suite.write(test_async=ASYNC.format(mark=mark), conftest="import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'")
+    suite.write(
+        test_async=ASYNC.format(mark=mark),
+        conftest="import pytest\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'",
+    )
     if plugin == "asyncio":
-        suite.write(test_async=ASYNC.format(mark=mark).replace("@pytest.fixture", "import pytest_asyncio\n@pytest_asyncio.fixture"))
+        suite.write(
+            test_async=ASYNC.format(mark=mark).replace(
+                "@pytest.fixture", "import pytest_asyncio\n@pytest_asyncio.fixture"
+            )
+        )
     plain = suite.plain("-p", plugin)
     assert list(plain.outcomes().values()) == ["passed", "failed"], plain.out
     assert_same(plain, suite.forked("-p", plugin))

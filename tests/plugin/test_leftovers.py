@@ -28,7 +28,8 @@ def test_double_fork():
         os._exit(0)
     os.wait(); os.close(writer); os.read(reader, 1)
 def test_ignores_sigterm():
-    subprocess.Popen(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1004; done"], stdout=subprocess.PIPE).stdout.readline()
+    script = "trap '' TERM; echo ready; while :; do sleep 1004; done"
+    subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE).stdout.readline()
 def test_many():
     for _ in range(5): sleep(1005)
 def test_holds_output(): subprocess.Popen("sleep 1006 & sleep 1007 &", shell=True).wait()

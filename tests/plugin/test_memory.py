@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers import has_huge_pages
 from pytest_forkiso import _memory
 
 if TYPE_CHECKING:
@@ -47,11 +48,10 @@ def huge_pages(suite: Suite, count: int, *arguments: str) -> list[int]:
     return [value for report in run.reports if report.when == "call" for name, value in report.properties]
 
 
+@pytest.mark.skipif(not has_huge_pages(), reason="this system has no huge pages to give")
 def test_many_tests_find_their_data_in_huge_pages(suite: Suite) -> None:
     """Each finds what the conftest made, unchanged by the tests before, and few page table entries were copied."""
     found = huge_pages(suite, _memory.WORTH_IT)
-    if not any(found):
-        pytest.skip("this system has no huge pages to give: MADV_COLLAPSE came with Linux 6.1")
     assert min(found) >= _memory.LARGE
 
 

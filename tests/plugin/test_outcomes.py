@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from inner import Suite
 
-OUTCOMES = '''
+OUTCOMES = """
 import pytest
 
 def test_passes(): pass
@@ -101,9 +101,9 @@ def test_system_exit(): raise SystemExit(3)
 
 @pytest.mark.parametrize("value", ["a b", "ü", "[x]", "", None, 1.5, "x::y", "\\n", "\\udc80"])
 def test_parameters(value): assert value != 1.5
-'''
+"""
 
-SECTIONS = '''
+SECTIONS = """
 import logging, sys, warnings
 import pytest
 
@@ -152,9 +152,9 @@ def test_thread_exception():
     thread = threading.Thread(target=lambda: 1 / 0, name="own"); thread.start(); thread.join()
 
 def test_lost_file(): open("lost", "w")
-'''
+"""
 
-ODD_EXCEPTIONS = '''
+ODD_EXCEPTIONS = """
 import pytest
 
 class Unpicklable(Exception):
@@ -194,7 +194,7 @@ def test_syntax_error(): compile("a b", "text.py", "exec")
 def test_group_of_own():
     class Own(ExceptionGroup): pass
     raise Own("own", [Unpicklable(1, b=2)])
-'''
+"""
 
 VIEWS = [
     ["-q"],

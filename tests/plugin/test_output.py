@@ -6,13 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import wait_for
 from inner import assert_same
+
+from helpers import wait_for
 
 if TYPE_CHECKING:
     from inner import Suite
 
-STREAMS = '''
+STREAMS = """
 import logging, os, subprocess, sys
 def test_print(): print("by print"); print("to stderr", file=sys.stderr); assert 0
 def test_descriptor(): os.write(1, b"by descriptor\\n"); os.write(2, b"by descriptor 2\\n"); assert 0
@@ -23,9 +24,9 @@ def test_replaced():
     sys.stdout = open(os.devnull, "w"); print("nobody sees it"); assert 0
 def test_closed(): sys.stdout.close()
 def test_passes(): print("of no interest")
-'''
+"""
 
-BINARY = '''
+BINARY = """
 import os, sys
 import pytest
 def test_stdout(): sys.stdout.flush(); os.write(1, b"out \\xff\\xfe\\n"); assert 0
@@ -34,7 +35,7 @@ def test_crash(): os.write(1, b"crash \\xff\\xe2\\x82\\n"); os.abort()
 def test_surrogate(): print("\\udcff".encode("utf-8", "surrogateescape")); assert 0
 def test_null(): print("a\\0b"); assert 0, "a\\0b"
 def test_passes(): os.write(1, bytes(range(256)))
-'''
+"""
 
 
 @pytest.mark.parametrize("mode", ["fd", "sys"])
@@ -132,7 +133,7 @@ def test_huge_representations(suite: Suite) -> None:
     assert len(forked.failure("test_message").text) == len(plain.failure("test_message").text) > 20_000_000
 
 
-LOGS = '''
+LOGS = """
 import logging
 import pytest
 @pytest.fixture
@@ -142,7 +143,7 @@ def fixture():
     logging.info("in teardown")
 def test_a(fixture): logging.warning("first"); logging.getLogger("own").error("second %d", 2)
 def test_b(): logging.info("third"); assert 0
-'''
+"""
 
 
 def test_log_cli(suite: Suite) -> None:

@@ -25,15 +25,14 @@ def pytest_unconfigure():
 
 
 def test_memory_of_the_parent(suite: Suite) -> None:
-    """From the 300th to the 1,800th trivial test it grows as plain pytest does, which keeps reports: by a few KB each."""
+    """From the 300th to the 1,800th trivial test it grows as plain pytest does: by the reports."""
     suite.write(
         conftest=MEASURE,
         test_trivial="import pytest\n@pytest.mark.parametrize('n', range(1800))\ndef test_n(n): print('x' * 1000)",
     )
-    options = ["-q", "--fork-jobs=2"]
     growth = []
-    for run in (lambda: suite.run("-p", "forkiso", *options), lambda: suite.forked(*options)):
-        assert run().code == 0
+    for run, options in ((suite.plain, []), (suite.forked, ["--fork-jobs=2"])):
+        assert run("-q", *options).code == 0
         first, last = map(int, (suite.path / "memory").read_text().split())
         growth.append(last - first)
     plain, forked = growth

@@ -6,8 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from helpers import wait_for
 from inner import terminal
+
+from helpers import wait_for
 
 if TYPE_CHECKING:
     from inner import Suite
@@ -113,7 +114,9 @@ def test_a_debugger_stops_the_clock(suite: Suite) -> None:
 
 def test_reading_from_the_terminal(suite: Suite) -> None:
     """With -s a test may ask the user."""
-    suite.write(test_ask="def test_a(): assert input('your name? ') == 'me'\ndef test_b(): assert input('again? ') == 'me'")
+    suite.write(
+        test_ask="def test_a(): assert input('your name? ') == 'me'\ndef test_b(): assert input('again? ') == 'me'"
+    )
     with terminal(suite, "-p", "forkiso", "--forked", "-s") as user:
         for question in ("your name", "again"):
             user.expect(question)

@@ -55,7 +55,14 @@ def test_hangs(suite: Suite) -> None:
         report = run.failure(name)
         assert "Timeout" in str(report.message), name
         assert "0.3 s" in str(report.message)
-    traced = ["test_python", "test_loop", "test_ignores_sigterm", "test_swallows_everything", "test_setup", "test_teardown"]
+    traced = [
+        "test_python",
+        "test_loop",
+        "test_ignores_sigterm",
+        "test_swallows_everything",
+        "test_setup",
+        "test_teardown",
+    ]
     for name in traced:
         assert "most recent call first" in run.failure(name).text, name
     assert "wait_for_ever" in run.failure("test_python").text
@@ -84,7 +91,11 @@ def test_where_the_deadline_comes_from(suite: Suite) -> None:
         """
     )
     run = suite.forked("--fork-timeout=0.125", "-o", "fork_timeout=0.0625")
-    for name, seconds in (("TestMarked::test_class", "0.25"), ("TestMarked::test_closest", "0.5"), ("test_option", "0.125")):
+    for name, seconds in (
+        ("TestMarked::test_class", "0.25"),
+        ("TestMarked::test_closest", "0.5"),
+        ("test_option", "0.125"),
+    ):
         assert f"{seconds} s" in str(run.failure(name).message)
     assert run.outcomes()["TestMarked::test_none"] == "passed"
     run = suite.forked("-o", "fork_timeout=0.0625", "-k", "test_option")
@@ -98,7 +109,7 @@ def test_a_deadline_that_is_kept_changes_nothing(suite: Suite) -> None:
 
 
 def test_expected_timeout(suite: Suite) -> None:
-    """xfail holds for a timeout."""
+    """Xfail holds for a timeout."""
     suite.write(
         test_expected="""
         import threading

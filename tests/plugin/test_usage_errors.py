@@ -32,7 +32,7 @@ def assert_refused(run: Run, *words: str) -> None:
         (["--fork-jobs=many"], ["--fork-jobs", "many"]),
         (["-o", "fork_output_limit=-5"], ["fork_output_limit", "-5"]),
     ],
-    ids=lambda value: " ".join(value),
+    ids=" ".join,
 )
 def test_options(suite: Suite, options: list[str], words: list[str]) -> None:
     """A value that is none, in an option or an ini file."""
@@ -90,7 +90,9 @@ def test_a_module_to_preload_that_exits(suite: Suite) -> None:
 def test_modules_are_preloaded_once(suite: Suite) -> None:
     """From options, repeated and with commas, and from the ini file; in the template, not in pytest's own process."""
     for name in ("one", "two", "three", "four"):
-        suite.write(**{f"mod_{name}": "import os\nwith open('imports', 'a') as f: print(os.getpid(), __name__, file=f)"})
+        suite.write(
+            **{f"mod_{name}": "import os\nwith open('imports', 'a') as f: print(os.getpid(), __name__, file=f)"}
+        )
     suite.write(
         test_loaded="""
         import os, sys

@@ -40,7 +40,9 @@ WANTED = {
 }
 
 
-@pytest.mark.parametrize("options", [["--forked"], ["--forked", "--dist=loadfile"], ["--forked", "--maxprocesses=1"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [["--forked"], ["--forked", "--dist=loadfile"], ["--forked", "--maxprocesses=1"]], ids=" ".join
+)
 def test_workers_fork(suite: Suite, options: list[str]) -> None:
     """Outcomes, output and the names of signals reach the controller; no worker crashes."""
     suite.write(test_many=SUITE)
@@ -80,7 +82,9 @@ def test_mixed(suite: Suite) -> None:
 
 def test_early_end(suite: Suite) -> None:
     """-x holds; no process of any worker is left."""
-    suite.write(test_stop="import os\ndef test_a(): os.abort()\n" + "".join(f"def test_{n}(): pass\n" for n in range(30)))
+    suite.write(
+        test_stop="import os\ndef test_a(): os.abort()\n" + "".join(f"def test_{n}(): pass\n" for n in range(30))
+    )
     run = suite.run("-p", "xdist", "-p", "forkiso", "--forked", "-n", "2", "-x")
     assert "stopping after 1 failures" in run.out
     assert len(run.outcomes()) < 31
