@@ -12,7 +12,7 @@ PROGRAMS = {
     "template": "template = forkcore.new_exec().ready()",
     "clone": "template = forkcore.new_exec(); clone = template.fork().ready()",
     "child": "child = forkcore.new_exec().run('targets:nothing')",
-    "bound child": "child = forkcore.new_exec().run('targets:stay_silently', die_with_parent=True)",
+    "bound child": "channel = forkcore.new_exec().run('targets:stay_silently', die_with_parent=True).detach()",
     "asyncio": (
         "async def main():\n"
         "    global template\n"
