@@ -70,10 +70,10 @@ def _huge_page_size() -> int:
 
 def _anonymous_mappings() -> Iterator[tuple[int, int]]:
     """Give where the heap and other private writable memory begins and ends."""
-    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in Path("/proc/self/maps").read_bytes().splitlines():
         span, permissions, _, _, inode, *name = line.split(None, 5)
-        if permissions == "rw-p" and inode == "0" and (not name or name[0].startswith(("[heap]", "[anon"))):
-            start, end = span.split("-")
+        if permissions == b"rw-p" and inode == b"0" and (not name or name[0].startswith((b"[heap]", b"[anon"))):
+            start, end = span.split(b"-")
             yield int(start, 16), int(end, 16)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import mmap
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,21 @@ def is_gone(pid: int) -> bool:
 def title(pid: int) -> str:
     """Give what ps shows of a process."""
     return Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+
+
+def has_huge_pages() -> bool:
+    """Tell whether memory can be moved into huge pages here: MADV_COLLAPSE came with Linux 6.1."""
+    try:
+        allowed = Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    except FileNotFoundError:
+        return False
+    with mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory[::4096] = b"x" * (len(memory) // 4096)
+        try:
+            memory.madvise(25)
+        except OSError:
+            return False
+    return "[never]" not in allowed
 
 
 @contextlib.contextmanager

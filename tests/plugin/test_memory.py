@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers import has_huge_pages
 from pytest_forkiso import _memory
+
+from helpers import has_huge_pages
 
 if TYPE_CHECKING:
     from inner import Suite

@@ -12,6 +12,8 @@ import pytest
 
 from pytest_forkiso import _memory
 
+from helpers import has_huge_pages
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,9 +22,10 @@ MEGABYTE = 1 << 20
 
 def run_alone(script: str) -> str:
     """Run a script in a process of its own, whose memory nobody else has to live with; give what it prints."""
-    prelude = "from pytest_forkiso import _memory\nimport test_memory\n"
-    folder = str(Path(__file__).parent)
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {folder!r})\n{prelude}{script}"]
+    here = Path(__file__).parent
+    prelude = f"import sys; sys.path[:0] = {[str(here), str(here.parent)]}\n"
+    prelude += "from pytest_forkiso import _memory\nimport test_memory\n"
+    command = [sys.executable, "-c", prelude + script]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
@@ -84,7 +87,7 @@ def test_few_forks_are_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
 linux = pytest.mark.skipif(sys.platform != "linux", reason="mappings are as Linux shows them")
 
 
-@linux
+@pytest.mark.skipif(not has_huge_pages(), reason="this system has no huge pages to give")
 def test_memory_stays_what_it_is() -> None:
     """Contents are the same, and what was said to be in huge pages is there."""
     moved, huge = run_alone("""
@@ -101,26 +104,25 @@ assert hashlib.sha256(memory).digest() == before
 print(moved, test_memory.kilobytes("AnonHugePages") << 10)
 """).split()
     assert int(huge) >= int(moved)
-    if not int(moved):
-        pytest.skip("this system has no huge pages to give: MADV_COLLAPSE came with Linux 6.1")
     assert int(moved) >= 12 * MEGABYTE
 
 
 @linux
 def test_unused_memory_stays_unused() -> None:
     """Of a mapping of which little is in use, no more is in use afterwards."""
-    grown = run_alone("""
+    before, after = run_alone("""
 import mmap
 memory = mmap.mmap(-1, 256 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-memory.madvise(mmap.MADV_NOHUGEPAGE)
 for place in range(0, len(memory), 1 << 20):
     memory[place] = 1
-memory.madvise(mmap.MADV_HUGEPAGE)
 before = test_memory.kilobytes("Rss")
 _memory.use_huge_pages(256 << 20)
-print(test_memory.kilobytes("Rss") - before)
-""")
-    assert int(grown) < 4096
+print(before, test_memory.kilobytes("Rss"))
+""").split()
+    # No advice for them, as above: the kernel's own thread would do in the background what we must not.
+    if int(before) > 200_000:
+        pytest.skip("this system gives huge pages unasked")
+    assert int(after) - int(before) < 4096
 
 
 @linux
