@@ -482,8 +482,7 @@ def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequen
     current = Server(control, namespace, allowed)
     try:
         return current.serve()
-    except BaseException:
-        # Only a bug of this module gets here; exit handlers of the program must not run.
+    except BaseException:  # noqa: BLE001 - only a bug of this module gets here; no exit handler of the program must run
         sys.excepthook(*sys.exc_info())
         posix._exit(70)
 
