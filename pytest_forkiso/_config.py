@@ -167,6 +167,17 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
+def is_live(config: pytest.Config) -> bool:
+    """Tell whether what a test shows goes to the terminal at once, between the reports, and not into them."""
+    option = config.option
+    if _read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs") > 1:
+        return False  # tests that run at a time show what they show at a time
+    if option.capture in ("no", "tee-sys") or getattr(option, "setupshow", False):
+        return True
+    has_logging = config.pluginmanager.hasplugin("logging")
+    return has_logging and (option.log_cli_level is not None or bool(config.getini("log_cli")))
+
+
 def is_forked(item: pytest.Item, settings: Settings) -> bool:
     """Tell whether this test runs in a process of its own."""
     return settings.forks_all or item.get_closest_marker("forked") is not None

@@ -82,6 +82,7 @@ class InChild:
         """Register what sends reports, and what writes a traceback when this process crashes."""
         self._config.pluginmanager.register(self._stream, "forkiso-stream")
         self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
+        self._hear_warnings_alone()
         if not self._config.pluginmanager.is_blocked("faulthandler"):
             import faulthandler
 
@@ -89,6 +90,16 @@ class InChild:
             self._faults = os.dup(self._table.slots[0].faults)
             faulthandler.enable(file=self._faults)
             faulthandler.register(DUMP_SIGNAL, file=self._faults)
+
+    def _hear_warnings_alone(self) -> None:
+        """Keep warnings from other plugins, which hear of them in pytest's own process.
+
+        A historic hook has no wrappers that could mute it, as `ReportMute` does it with others.
+        """
+        manager = self._config.pluginmanager
+        others = [plugin for plugin in manager.get_plugins() if plugin is not self._stream]
+        name = "pytest_warning_recorded"
+        setattr(manager.hook, name, manager.subset_hook_caller(name, others))
 
     def run(self, channel: socket.socket) -> NoReturn:
         """Wait for the order to run a test, run it, and end the process.

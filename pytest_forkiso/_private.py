@@ -10,7 +10,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
+from _pytest._code.code import (
+    ExceptionChainRepr,
+    ExceptionRepr,
+    ReprEntryNative,
+    ReprFileLocation,
+    ReprTraceback,
+    TerminalRepr,
+)
 from _pytest.capture import CaptureIO, FDCapture, SysCapture
 from _pytest.skipping import evaluate_xfail_marks
 
@@ -33,6 +40,13 @@ class MirroredIO(CaptureIO):
         with contextlib.suppress(OSError):  # the copy is for a crash report only; pytest has the text
             os.write(self._fd, text.encode("utf-8", "replace"))
         return written
+
+
+def is_capturing(config: pytest.Config) -> bool:
+    """Tell whether what this process writes to its standard output right now is captured."""
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    return config.getoption("capture", "no") in ("fd", "sys") and capturing is not None and capturing.is_started()
 
 
 def redirect_capture(config: pytest.Config, stdout: int, stderr: int) -> None:
@@ -127,6 +141,28 @@ def native_failure(text: str, path: str, line: int, message: str) -> ExceptionCh
     return ExceptionChainRepr([(entry, ReprFileLocation(path, line, message), None)])
 
 
+class ShownText(TerminalRepr):
+    """Text that stands for a representation that knows only how to show itself, as that of a failed doctest."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def toterminal(self, tw: Any) -> None:
+        """Write the text."""
+        tw.line(self._text)
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def shows_itself(longrepr: object) -> bool:
+    """Tell whether pytest makes text of a representation on the way to another process.
+
+    The short summary takes a message from a text, and none from such a representation.
+    """
+    return isinstance(longrepr, TerminalRepr) and not isinstance(longrepr, ExceptionRepr)
+
+
 def expected_failure(item: pytest.Item) -> tuple[bool, str]:
     """Tell whether ``xfail`` marks expect any failure of this test, and give the reason.
 
@@ -143,14 +179,14 @@ def expected_failure(item: pytest.Item) -> tuple[bool, str]:
 def failed_subtests(config: pytest.Config, report: pytest.TestReport) -> int:
     """Give the count by which pytest 9 and newer let a test fail whose subtests failed; each process has its own."""
     counts = _subtest_counts(config)
-    return 0 if counts is None else counts.get(_subtest_key(report), 0)
+    return 0 if counts is None else counts.get(_structured_id(report), 0)
 
 
 def set_failed_subtests(config: pytest.Config, report: pytest.TestReport, count: int) -> None:
     """Take over the count of a test that ran in another process."""
     counts = _subtest_counts(config)
     if counts is not None:
-        counts[_subtest_key(report)] = count
+        counts[_structured_id(report)] = count
 
 
 def _subtest_counts(config: pytest.Config) -> dict[Any, int] | None:
@@ -162,8 +198,15 @@ def _subtest_counts(config: pytest.Config) -> dict[Any, int] | None:
     return counts
 
 
-def _subtest_key(report: pytest.TestReport) -> Any:
-    return getattr(report, "id", report.nodeid)  # a structured id since pytest 9.2
+def restore_subtest(report: pytest.TestReport, data: dict[str, Any]) -> None:
+    """Give a subtest the parameters that it had: pytest makes a repr of them, and here once more of that repr."""
+    context = data.get("_subtest.context")
+    if context is not None:
+        object.__setattr__(report.context, "kwargs", context["kwargs"])
+
+
+def _structured_id(report: pytest.TestReport) -> Any:
+    return getattr(report, "id", report.nodeid)  # since pytest 9.2
 
 
 # ---------------------------------------------------------------------------------------------------------- junit XML
@@ -178,9 +221,9 @@ def junit_log(config: pytest.Config) -> Any | None:
     return config.stash.get(xml_key, None)
 
 
-def junit_state(log: Any, nodeid: str) -> tuple[list[tuple[str, str]], dict[str, str]]:
+def junit_state(log: Any, report: pytest.TestReport) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """Give what tests have recorded so far: properties of the suite, attributes of this test."""
-    reporter = log.node_reporters.get((nodeid, None))
+    reporter = log.node_reporters.get((_structured_id(report), None))
     return list(log.global_properties), dict(reporter.attrs) if reporter is not None else {}
 
 

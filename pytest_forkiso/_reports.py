@@ -7,6 +7,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from pytest_forkiso import _private
 from pytest_forkiso._events import Plain
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 Sections = list[tuple[str, str]]
+_SHOWS_ITSELF = "$forkiso_shows_itself"
 
 
 def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: int) -> dict[str, Any]:
@@ -29,6 +31,8 @@ def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: 
     data = config.hook.pytest_report_to_serializable(config=config, report=report)
     plain = Plain()
     packed: dict[str, Any] = {key: plain.of(value, key) for key, value in data.items()}
+    if _private.shows_itself(report.longrepr):
+        packed[_SHOWS_ITSELF] = True
     if plain.replaced:
         text = "These values have no plain form, and stand in the report as text:\n" + "\n".join(plain.replaced)
         packed["sections"] = [*packed["sections"], ("Replaced values", text)]
@@ -37,7 +41,11 @@ def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: 
 
 def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:
     """Make a report again, through pytest's own hook."""
+    shows_itself = data.pop(_SHOWS_ITSELF, False)
     report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=data)
+    if shows_itself:
+        report.longrepr = _private.ShownText(str(report.longrepr))
+    _private.restore_subtest(report, data)
     return report
 
 
@@ -114,7 +122,9 @@ def _make_warning(category: type[Warning], arguments: tuple[Any, ...], text: str
         if str(message) == text:
             return message
     # What it says is made of what has not crossed: a subclass that says what the original said.
-    says_it = type(category.__name__, (category,), {"__module__": category.__module__, "__str__": lambda _: text})
+    says_it: type[Warning] = type(
+        category.__name__, (category,), {"__module__": category.__module__, "__str__": lambda _: text}
+    )
     message = Warning.__new__(says_it)
     message.args = (text,)
     return message

@@ -84,12 +84,12 @@ class Scheduler:
 
     def _start(self, item: pytest.Item, attempts: int) -> None:
         run = self._source.take()
+        if not self._queue:
+            self._replay.start(item)  # before the child writes anything about it
         run.order(item, self._index[id(item)], item_timeout(item, self._settings), attempts)
         self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._queue.append(run)
         self._statistics.children += 1
-        if len(self._queue) == 1:
-            self._replay.start(item)
 
     def _step(self) -> None:
         """Wait for something to happen, and act on it."""
@@ -130,7 +130,11 @@ class Scheduler:
         run = self._queue[0]
         item = run.test
         while run.events:
-            self._replay.event(run, run.events.pop(0))
+            event = run.events.pop(0)
+            if event[0] == "shown":
+                run.answer(event)  # the child goes on when its report is on the terminal
+            else:
+                self._replay.event(run, event)
         if run.last_word is None and not run.has_ended():
             return False
         if run.last_word is None or run.timed_out:

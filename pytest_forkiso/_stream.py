@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_forkiso import _leftovers, _private, _slots
+from pytest_forkiso import _config, _leftovers, _private, _slots
 from pytest_forkiso._events import Event, EventDecoder, Plain, encode
 from pytest_forkiso._reports import pack_report, pack_warning
 from pytest_forkiso._reruns import RunAgain
@@ -89,6 +89,7 @@ class ReportStream:
         self._channel: ChannelEnd | None = None
         self._slot: _slots.Slot | None = None
         self._starts = 0
+        self._in_step = _config.is_live(config)
 
     def attach(self, channel: ChannelEnd, slot: _slots.Slot) -> None:
         """Begin to send.
@@ -148,55 +149,57 @@ class ReportStream:
             if left:
                 report.sections.append(("Leftover processes", _leftovers.describe(left)))
                 channel.send(("leftovers", len(left)))
-        self._send_junit(report.nodeid)
+        self._send_junit(report)
         failed_subtests = _private.failed_subtests(self._config, report)
         channel.send(("report", pack_report(self._config, report, self._output_limit), failed_subtests))
 
+        if self._in_step:
+            channel.send(("shown",))
+            channel.receive()
+
     def _show_subtest(self, report: pytest.TestReport) -> None:
         """Let the terminal plugin write about a subtest in mid-test: pytest captures that as output of the test."""
-        if self._config.getoption("capture", "no") not in ("fd", "sys"):
+        if not _private.is_capturing(self._config):
             return
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.pytest_runtest_logreport(report)
 
-    def _send_junit(self, nodeid: str) -> None:
+    def _send_junit(self, report: pytest.TestReport) -> None:
         if self._junit is None:
             return
-        properties, attributes = _private.junit_state(self._junit, nodeid)
+        properties, attributes = _private.junit_state(self._junit, report)
         if properties or attributes:
-            self.channel.send(("junit", nodeid, properties, attributes))
+            self.channel.send(("junit", report.nodeid, properties, attributes))
             self._junit.global_properties.clear()
 
     # The phase is noted where it outlives a crash.
     # A phase that wrote too much: shortened in its file, before pytest reads all of it into memory.
+    # Wrappers of the old style: exceptions do not go through them, and tracebacks show none of our frames.
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_setup(self) -> Generator[None, object, object]:
-        return (yield from self._phase("setup"))
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_setup(self) -> Generator[None, object, None]:
+        yield from self._phase("setup")
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_call(self) -> Generator[None, object, object]:
-        return (yield from self._phase("call"))
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Generator[None, object, None]:
+        yield from self._phase("call")
 
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
-        return (yield from self._phase("teardown"))
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, None]:
+        yield from self._phase("teardown")
 
-    def _phase(self, phase: str) -> Generator[None, object, object]:
+    def _phase(self, phase: str) -> Generator[None, object, None]:
         slot = self._slot
-        if slot is None:
-            return (yield)
-        self._table.note_phase(slot, phase)
-        try:
-            return (yield)
-        finally:
-            for fd in (slot.stdout, slot.stderr):
-                try:
-                    if _fstat(fd).st_size > self._output_limit:
-                        _slots.limit_file(fd, self._output_limit)
-                except OSError:
-                    pass  # the test has closed it
+        if slot is not None:
+            self._table.note_phase(slot, phase)
+        yield
+        for fd in (slot.stdout, slot.stderr) if slot is not None else ():
+            try:
+                if _fstat(fd).st_size > self._output_limit:
+                    _slots.limit_file(fd, self._output_limit)
+            except OSError:
+                pass  # the test has closed it
 
     # What belongs to the whole run is asked of pytest's own process.
 
