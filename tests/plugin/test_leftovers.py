@@ -47,7 +47,9 @@ def test_crashes(): sleep(1011, start_new_session=True); os._exit(1)
 def test_thread_starts_it():
     import threading
     thread = threading.Thread(target=sleep, args=(1012,)); thread.start(); thread.join()
-def test_zombie(): os.waitid(os.P_PID, subprocess.Popen(["true"]).pid, os.WEXITED | os.WNOWAIT)
+def test_zombie():
+    process = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 """
 
 SECONDS = {

@@ -215,7 +215,7 @@ def test_outcomes_under_all_views(suite: Suite, options: list[str]) -> None:
     """Each outcome there is, under each way of showing it."""
     suite.write(test_outcomes=OUTCOMES)
     plain = suite.plain(*options)
-    assert_same(plain, suite.forked(*options))
+    assert_same(plain, suite.forked(*options), has_summary="-qq" not in options)
 
 
 @pytest.mark.parametrize("options", [["--tb=native"], ["--full-trace", "--tb=short"]], ids=" ".join)
@@ -225,8 +225,8 @@ def test_tracebacks_with_internals(suite: Suite, options: list[str]) -> None:
     plain, forked = suite.plain(*options), suite.forked(*options)
     assert forked.outcomes() == plain.outcomes()
     assert own_lines(forked.out) == own_lines(plain.out)
-    assert len(own_lines(plain.out)) > 20
-    assert "pytest_forkiso" not in forked.out
+    assert len(own_lines(plain.out)) > 12
+    assert "pytest_forkiso/" not in forked.out  # no frame of ours
 
 
 def own_lines(text: str) -> list[str]:
@@ -247,7 +247,7 @@ def test_the_outcomes_are_all_there(suite: Suite) -> None:
         ["-rA"],
         ["--capture=sys", "-rA"],
         ["--capture=tee-sys"],
-        ["-W", "error::UserWarning", "--tb=short"],
+        ["-W", "error::DeprecationWarning", "--tb=short"],
         ["--log-level=DEBUG", "--log-format=%(levelname)s %(message)s"],
         ["-p", "no:logging", "--disable-warnings"],
     ],
