@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pytest
 
-from pytest_forkiso import _memory, _private
+from pytest_forkiso import _hazards, _memory, _private
 from pytest_forkiso._inchild import InChild, Order, orphan_adoption
 from pytest_forkiso._slots import SlotTable, read_text
 from pytest_forkiso._stream import ChannelEnd, flush_streams
@@ -31,6 +31,7 @@ def prepare(forks: int) -> None:
     Args:
         forks: How many there will be.
     """
+    _hazards.refuse_threads()
     gc.collect()
     gc.freeze()
     _memory.spare_forks(forks)

@@ -70,7 +70,7 @@ def users_frames(trace: str) -> str:
 
 def describe_end(status: forkcore.ExitStatus | None) -> str:
     """Say in words how a process ended that had more to say."""
-    if status is None:
+    if status is None or not status.is_known:
         return "the test's process vanished; its exit status is not known"
     if status.signal is not None:
         return f"the test's process was ended by {signal_name(status.signal)}"

@@ -53,6 +53,20 @@ def hazardous_threads() -> Iterator[ThreadHazard]:
     return (thread for thread in threads() if not _is_harmless(thread))
 
 
+def refuse_threads() -> None:
+    """Check that a template is as it must be.
+
+    Raises:
+        RuntimeError: A preload, or a hook of the user's, has started a thread there.
+    """
+    found = ", ".join(map(str, threads()))
+    if found:
+        raise RuntimeError(
+            f"no child would have these threads: {found}. What starts them must not be preloaded, nor be called "
+            "in pytest_forkiso_template_ready: import it in the tests, or start it in a fixture"
+        )
+
+
 def harmless_threads() -> list[str]:
     """Give the names of threads that are known to be no hazard."""
     return [thread.name for thread in threads() if _is_harmless(thread)]

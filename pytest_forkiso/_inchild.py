@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
-from pytest_forkiso import _coverage, _memory, _private, _reruns
+from pytest_forkiso import _coverage, _hazards, _memory, _private, _reruns
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -74,6 +74,7 @@ class InChild:
         self._adopt_orphans()
         self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
+        _hazards.refuse_threads()
         gc.collect()
         gc.freeze()
         _memory.spare_forks(forks)
@@ -167,7 +168,11 @@ def _describe_interrupt(error: BaseException) -> tuple[Any, ...]:
     if isinstance(error, pytest.exit.Exception):
         code = error.returncode
         return "exit", plain_text(error.msg), None if code is None else int(code)
-    return "keyboard", describe_error(error), None
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    path, line = ("", 0) if traceback is None else (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
+    return "keyboard", path, line
 
 
 def _shows_output(config: pytest.Config) -> bool:

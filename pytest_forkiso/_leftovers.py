@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+SECTION = "Leftover processes (teardown)"
+"""Name of the section of a report; pytest shows those of a teardown that have the word in their name."""
 GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -85,7 +85,7 @@ class Replay:
         """
         kind, *values = event
         if kind == "keyboard":
-            raise KeyboardInterrupt
+            _interrupt_at(*values[:2])
         if kind == "exit":
             raise pytest.exit.Exception(values[0], values[1])
         if kind == "error":
@@ -95,3 +95,10 @@ class Replay:
         stop, fail = values[0], values[1]
         self._session.shouldstop = stop or self._session.shouldstop
         self._session.shouldfail = fail or self._session.shouldfail
+
+
+def _interrupt_at(path: str, line: int) -> NoReturn:
+    """Raise KeyboardInterrupt with a traceback that ends where it was raised in the child: pytest shows that place."""
+    code = compile("\n" * max(0, line - 1) + "raise KeyboardInterrupt", path, "exec")
+    exec(code, {})  # noqa: S102 - the code is the line above
+    raise KeyboardInterrupt

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_forkiso import _failures
 from pytest_forkiso._events import Event, EventDecoder, EventError, encode
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pytest
 
     import forkcore
+    from pytest_forkiso._leftovers import Leftover
     from pytest_forkiso._slots import Slot, SlotTable
 
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
@@ -29,6 +30,22 @@ TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
 
+class Remains(NamedTuple):
+    """What a child has left in its files.
+
+    Attributes:
+        phase: That it began last.
+        trace: Written by faulthandler.
+        stdout: Captured in that phase.
+        stderr: As stdout.
+    """
+
+    phase: str
+    trace: str
+    stdout: str
+    stderr: str
+
+
 class ForkedRun:
     """A child that waits for its test, runs it, or is about to end.
 
@@ -38,6 +55,9 @@ class ForkedRun:
         last_word: The event that ends the conversation; None until it has come.
         timed_out: The deadline has passed.
         last_report: Of the phase reported last.
+        is_reported: All that it said has come to pytest's hooks.
+        is_reaped: The process is gone, and what it wrote is collected.
+        leftovers: Processes that were found after its death.
     """
 
     def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable) -> None:
@@ -51,14 +71,18 @@ class ForkedRun:
         self.timed_out = False
         self.last_report: pytest.TestReport | None = None
         self.is_closed = False
+        self.is_reported = False
+        self.is_reaped = False
+        self.leftovers: list[Leftover] = []
+        self._remains = Remains("setup", "", "", "")
         self.garbage: str | None = None
         self._decoder = EventDecoder()
         self._timeout: float | None = None
         self._deadline: float | None = None
         self._remaining: float | None = None
         self._escalation: Iterator[tuple[int, float | None]] = iter(())
-        self._phase_began = 0.0
-        self._phase_at_deadline: _failures.Phase | None = None
+        self._phase_began = self._duration = 0.0
+        self._noted_at_deadline: str | None = None
         self.ordered = 0.0
         child.channel.setblocking(False)
 
@@ -111,7 +135,7 @@ class ForkedRun:
             self.kill()
             return
         for event in events:
-            if self._phase_at_deadline is not None:
+            if self._noted_at_deadline is not None:
                 break  # too late: a stopped test goes on for a moment when it is asked for its traceback
             if event[0] in LAST_WORDS:
                 self.last_word = event
@@ -119,6 +143,8 @@ class ForkedRun:
             elif event[0] == "debugger":
                 self._pause(paused=event[1])
             else:
+                if event[0] == "report":
+                    self._phase_began = time.monotonic()
                 self.events.append(event)
 
     def _pause(self, *, paused: bool) -> None:
@@ -141,7 +167,6 @@ class ForkedRun:
     def note_report(self, report: pytest.TestReport) -> None:
         """Remember the report of a phase: the next one has begun."""
         self.last_report = report
-        self._phase_began = time.monotonic()
 
     # --------------------------------------------------------------------------------------------------------- its end
 
@@ -158,6 +183,33 @@ class ForkedRun:
         """
         return self.child.poll() is not None
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will come of it."""
+        return self.is_reaped or (self.last_word is not None and not self.timed_out)
+
+    @property
+    def was_cut_off(self) -> bool:
+        """It did not say its last word, or not in time."""
+        return self.last_word is None or self.timed_out
+
+    @property
+    def has_died(self) -> bool:
+        """The process is gone, and did not end as it should."""
+        return self.is_reaped and (self.was_cut_off or self.child.returncode != 0)
+
+    def collect(self, output_limit: int) -> None:
+        """Take from its files what is left of a child that has ended; they are free for another one then."""
+        self.is_reaped = True
+        if self.has_died:
+            self._remains = Remains(
+                phase=self._table.phase(self.slot),
+                trace=read_text(self.slot.faults, output_limit),
+                stdout=read_text(self.slot.stdout, output_limit),
+                stderr=read_text(self.slot.stderr, output_limit),
+            )
+            self._duration = time.monotonic() - self._phase_began
+
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
         return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
@@ -169,7 +221,7 @@ class ForkedRun:
         if not self.timed_out:
             self.receive()
             self.timed_out = True
-            self._phase_at_deadline = self._phase()
+            self._noted_at_deadline = self._table.phase(self.slot)
             self._escalation = iter(
                 ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)),
             )
@@ -206,22 +258,20 @@ class ForkedRun:
             pass  # it has just ended, or leads no group
         self.child.send_signal(number)
 
-    def evidence(self, output_limit: int) -> _failures.Evidence:
-        """Collect what is known of a child that ended without its last word, or too late."""
+    def evidence(self) -> _failures.Evidence:
+        """Give what is known of a child that has died."""
         return _failures.Evidence(
             phase=self._phase(),
             summary=self._summary(),
-            details=self._details(output_limit),
-            stdout=read_text(self.slot.stdout, output_limit),
-            stderr=read_text(self.slot.stderr, output_limit),
-            duration=time.monotonic() - self._phase_began,
+            details=self._details(),
+            stdout=self._remains.stdout,
+            stderr=self._remains.stderr,
+            duration=self._duration,
             last=self.last_report,
         )
 
     def _phase(self) -> _failures.Phase:
-        if self._phase_at_deadline is not None:
-            return self._phase_at_deadline
-        return _failures.phase_of_death(self._table.phase(self.slot), self.last_report)
+        return _failures.phase_of_death(self._noted_at_deadline or self._remains.phase, self.last_report)
 
     def _summary(self) -> str:
         phase = self._phase()
@@ -231,8 +281,8 @@ class ForkedRun:
             return f"Crash in {phase}: the test's process was ended: {self.garbage}"
         return f"Crash in {phase}: {_failures.describe_end(self.status)}"
 
-    def _details(self, limit: int) -> str:
-        trace = read_text(self.slot.faults, limit)
+    def _details(self) -> str:
+        trace = self._remains.trace
         if trace:
             shows_all = self.item is not None and self.item.config.option.fulltrace
             return trace if shows_all else _failures.users_frames(trace)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._summary import Statistics
 
+UNREPORTED = 1000
+"""Tests that are started or over while an earlier one still runs: their reports are kept in memory."""
 INTERRUPT_GRACE = 2.0
 """Seconds that tests have to tear down after Ctrl-C."""
 
@@ -39,9 +41,9 @@ class Scheduler:
         self._index = {id(item): index for index, item in enumerate(session.items)}
         self._selector = selectors.DefaultSelector()
         self._selector.register(source.template.fileno(), selectors.EVENT_READ)
-        self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
         self._waiting: deque[tuple[pytest.Item, int]] = deque()  # with the attempts made before
-        self._ending: list[ForkedRun] = []  # reported to the end, and not yet reaped
+        self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
+        self._alive: list[ForkedRun] = []  # started and not yet reaped
 
     # ------------------------------------------------------------------------------------------------------ the outside
 
@@ -57,7 +59,7 @@ class Scheduler:
         self._waiting.extend((item, 0) for item in items)
         try:
             while self._waiting or self._queue:
-                while self._waiting and len(self._queue) < self._settings.jobs and self._source.has_free_slot():
+                while self._waiting and self._has_room():
                     self._start(*self._waiting.popleft())
                 self._source.fork_ahead(min(AHEAD, len(self._waiting)))
                 self._step()
@@ -70,8 +72,7 @@ class Scheduler:
 
     def finish(self) -> None:
         """Wait until all children that have had their last word are gone."""
-        self._reap()  # first: of one that crashed all is known, and nothing more would wake us
-        while self._ending:
+        while self._alive:
             self._wait()
             self._reap()
 
@@ -82,6 +83,11 @@ class Scheduler:
 
     # ---------------------------------------------------------------------------------------------------------- a test
 
+    def _has_room(self) -> bool:
+        """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
+        running = sum(not run.is_over for run in self._queue)
+        return running < self._settings.jobs and len(self._queue) < UNREPORTED and self._source.has_free_slot()
+
     def _start(self, item: pytest.Item, attempts: int) -> None:
         run = self._source.take()
         if not self._queue:
@@ -89,6 +95,7 @@ class Scheduler:
         run.order(item, self._index[id(item)], item_timeout(item, self._settings), attempts)
         self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._queue.append(run)
+        self._alive.append(run)
         self._statistics.children += 1
 
     def _step(self) -> None:
@@ -99,15 +106,15 @@ class Scheduler:
             pass
 
     def _wait(self) -> None:
-        deadlines = [left for run in (*self._queue, *self._ending) if (left := run.seconds_left()) is not None]
-        if self._queue and (self._queue[0].last_word or self._queue[0].events):
-            deadlines.append(0.0)
+        deadlines = [left for run in self._alive if (left := run.seconds_left()) is not None]
+        if any(run.child.returncode is not None for run in self._alive):
+            deadlines.append(0.0)  # its end was heard of on the way to something else: nothing more would wake us
         for key, _ in self._selector.select(min(deadlines, default=None)):
             if key.data is None:
                 self._source.template.process_events()
             else:
                 self._hear(key.data)
-        for run in (*self._queue, *self._ending):
+        for run in self._alive:
             if run.seconds_left() == 0.0:
                 run.overdue()
 
@@ -135,29 +142,23 @@ class Scheduler:
                 run.answer(event)  # the child goes on when its report is on the terminal
             else:
                 self._replay.event(run, event)
-        if run.last_word is None and not run.has_ended():
+        if not run.is_over or (run.was_cut_off and not run.is_reaped):
             return False
-        if run.last_word is None or run.timed_out:
-            if not run.has_ended():
-                return False
-            run.receive()  # what it sent just before its end
-            if run.events:
-                return True
-            if run.last_word is None or run.timed_out:
-                self._report_death(run, item)
+        if run.has_died:
+            self._report_death(run)
+        run.is_reported = True
         self._queue.popleft()
         self._replay.finish(item)
-        self._ending.append(run)
         self._go_on(run)
-        if self._queue and self._queue[0].item is not None:
-            self._replay.start(self._queue[0].item)
+        if self._queue:
+            self._replay.start(self._queue[0].test)
         return True
 
-    def _report_death(self, run: ForkedRun, item: pytest.Item) -> None:
-        left = self._end_orphans(run)
-        report = _failures.make_report(item, run.evidence(self._settings.output_limit))
-        if left:
-            report.sections.append(("Leftover processes", _leftovers.describe(left)))
+    def _report_death(self, run: ForkedRun) -> None:
+        item = run.test
+        report = _failures.make_report(item, run.evidence())
+        if run.leftovers:
+            report.sections.append((_leftovers.SECTION, _leftovers.describe(run.leftovers)))
         if run.timed_out:
             self._statistics.timeouts += 1
         else:
@@ -169,7 +170,7 @@ class Scheduler:
         self._replay.report(item, report)
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
-        others = {other.child.pid for other in (*self._queue, *self._ending) if other is not run}
+        others = {other.child.pid for other in self._alive if other is not run}
         left = _leftovers.end_orphans(self._source.template.pid, others | self._source.idle_pids())
         self._statistics.leftovers += len(left)
         return left
@@ -189,27 +190,30 @@ class Scheduler:
     # ---------------------------------------------------------------------------------------------------------- the end
 
     def _reap(self) -> None:
-        for run in [run for run in self._ending if run.has_ended()]:
-            self._ending.remove(run)
+        for run in [run for run in self._alive if run.has_ended()]:
+            self._hear(run)  # what it sent just before its end
+            self._alive.remove(run)
             self._unregister(run)
-            status = run.child.wait()
-            if run.last_word is not None and not run.timed_out and status.returncode != 0:
-                self._report_death(run, run.test)
+            run.collect(self._settings.output_limit)
+            if run.has_died:
+                run.leftovers = self._end_orphans(run)
+            if run.has_died and run.is_reported:
+                self._report_death(run)
             self._session.config.hook.pytest_forkiso_child_ended(
-                config=self._session.config, nodeid=run.test.nodeid, status=status
+                config=self._session.config, nodeid=run.test.nodeid, status=run.child.wait()
             )
             self._source.give_back(run)
 
     def _interrupt(self) -> None:
         """Ctrl-C: let the running tests tear down, for a moment; then end them."""
         try:
-            for run in self._queue:
+            for run in self._alive:
                 run.interrupt(INTERRUPT_GRACE)
-            self._ending += self._queue
+            self._waiting.clear()
             self._queue.clear()
-            while self._ending:
+            while self._alive:
                 self._wait()
-                self._ending = [run for run in self._ending if not self._let_go(run)]
+                self._alive = [run for run in self._alive if not self._let_go(run)]
         except (KeyboardInterrupt, forkcore.ForkcoreError):
             self._abandon()
 
@@ -222,7 +226,7 @@ class Scheduler:
 
     def _abandon(self) -> None:
         """End all children at once; nothing more is reported."""
-        for run in (*self._queue, *self._ending):
+        for run in self._alive:
             self._unregister(run)
             try:
                 run.kill()
@@ -232,4 +236,4 @@ class Scheduler:
             self._source.give_back(run)
         self._waiting.clear()
         self._queue.clear()
-        self._ending.clear()
+        self._alive.clear()

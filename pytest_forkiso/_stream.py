@@ -147,7 +147,7 @@ class ReportStream:
         if report.when == "teardown":
             left = _leftovers.end_children(_waitid)
             if left:
-                report.sections.append(("Leftover processes", _leftovers.describe(left)))
+                report.sections.append((_leftovers.SECTION, _leftovers.describe(left)))
                 channel.send(("leftovers", len(left)))
         self._send_junit(report)
         failed_subtests = _private.failed_subtests(self._config, report)

@@ -146,6 +146,10 @@ def _prepare(template: forkcore.Template, settings: Settings, code: str) -> fork
     try:
         _preload(template, settings.preload)
         return template.eval(code).ready()
+    except forkcore.RemoteError as error:
+        template.close()
+        text = error.remote_traceback or str(error)
+        raise pytest.UsageError(f"the template could not be made ready for its first fork:\n{text}") from error
     except BaseException:
         template.close()
         raise

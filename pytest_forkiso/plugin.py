@@ -51,6 +51,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None
 
 
+@pytest.hookimpl(tryfirst=True)  # the terminal says where the template comes from when it is called
 def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_SESSION].select(session)
 

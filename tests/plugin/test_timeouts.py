@@ -138,5 +138,5 @@ def test_the_tree_is_ended(suite: Suite) -> None:
     )
     run = suite.forked()
     assert run.outcomes() == {"test_a": "failed", "test_after": "passed"}
-    assert "2222" in run.failure("test_a").section("Leftover processes")
+    assert "2222" in run.failure("test_a").section("Leftover processes (teardown)")
     assert not suite.processes()
