@@ -68,14 +68,14 @@ def make_environment(folder: Path) -> str:
         Its interpreter.
     """
     python = folder / "bin" / "python"
-    install = [python, "-m", "pip", "install", "--quiet"]
+    install = [str(python), "-m", "pip", "install", "--quiet"]
     if not python.exists():
         say(f"making {folder}")
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         subprocess.run([*install, *REQUIREMENTS], check=True)
     # What is measured is the checkout as it is now, not as it was when the environment was made.
-    subprocess.run([*install, _ROOT], check=True)
-    subprocess.run([*install, "--force-reinstall", "--no-deps", _ROOT], check=True)
+    subprocess.run([*install, str(_ROOT)], check=True)
+    subprocess.run([*install, "--force-reinstall", "--no-deps", str(_ROOT)], check=True)
     return str(python)
 
 
