@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 WORTH_IT = 30
-"""Forks from which on it pays: moving memory takes as long as copying its page tables about ten times."""
+"""Forks from which on it pays: moving memory takes as long as copying its page tables ten to thirty times."""
 LARGE = 64 << 20
 """Bytes of a mapping that is rather data than objects."""
 
