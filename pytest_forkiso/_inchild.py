@@ -59,6 +59,7 @@ class InChild:
         self._session = session
         self._config = session.config
         self._table = table
+        self._output_limit = output_limit
         self._stream = ReportStream(self._config, output_limit, table)
         self._faults = -1
         self._adopt_orphans: Callable[[], None] = _do_nothing
@@ -128,13 +129,18 @@ class InChild:
             self._attach(end, self._table.slots[order.slot])
             _reruns.tell_attempts(self._config, order.attempts)
             end.send((*self._run_item(item), started))
+        except MemoryError:
+            # Where pytest itself was at work, and reports nothing: it costs the test, as a crash, and not the run.
+            if self._faults >= 0:
+                os.write(self._faults, b"MemoryError, in pytest itself\n")
+            end.leave(1)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
             end.send(("error", describe_error(error), started))
         flush_streams()
         end.leave()
 
     def _attach(self, end: ChannelEnd, slot: Slot) -> None:
-        _private.redirect_capture(self._config, slot.stdout, slot.stderr)
+        _private.redirect_capture(self._config, slot.stdout, slot.stderr, self._output_limit)
         if self._faults >= 0:
             os.dup2(slot.faults, self._faults, inheritable=False)
         self._stream.attach(end, slot)

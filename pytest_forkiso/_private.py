@@ -6,6 +6,7 @@ Tested against the pytest versions of tox.ini. Nothing else in this package impo
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,11 @@ from _pytest._code.code import (
 from _pytest.capture import CaptureIO, FDCapture, SysCapture
 from _pytest.skipping import evaluate_xfail_marks
 
+from pytest_forkiso._slots import limit_file
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pytest
 
 
@@ -49,7 +54,7 @@ def is_capturing(config: pytest.Config) -> bool:
     return config.getoption("capture", "no") in ("fd", "sys") and capturing is not None and capturing.is_started()
 
 
-def redirect_capture(config: pytest.Config, stdout: int, stderr: int) -> None:
+def redirect_capture(config: pytest.Config, stdout: int, stderr: int, limit: int) -> None:
     """Let what pytest captures in this process go to these files, which its parent can read after a crash.
 
     pytest has no public way to say where captured output goes. Capturing must be suspended, as it is between tests.
@@ -58,6 +63,7 @@ def redirect_capture(config: pytest.Config, stdout: int, stderr: int) -> None:
         config: Of the session.
         stdout: Descriptor of a regular file, borrowed.
         stderr: As stdout.
+        limit: Bytes that are kept of what a phase writes to each of them.
     """
     manager: Any = config.pluginmanager.getplugin("capturemanager")
     capturing = getattr(manager, "_global_capturing", None)
@@ -66,8 +72,16 @@ def redirect_capture(config: pytest.Config, stdout: int, stderr: int) -> None:
     for capture, fd in ((capturing.out, stdout), (capturing.err, stderr)):
         if isinstance(capture, FDCapture):
             os.dup2(fd, capture.tmpfile.fileno(), inheritable=False)
+            capture.snap = functools.partial(_limited_snap, capture.snap, fd, limit)  # type: ignore[method-assign]
         elif type(capture) is SysCapture and type(capture.tmpfile) is CaptureIO:
             capture.tmpfile = MirroredIO(fd)
+
+
+def _limited_snap(snap: Callable[[], str], fd: int, limit: int) -> str:
+    """Shorten a file before pytest reads all of it into memory."""
+    with contextlib.suppress(OSError):  # the test has closed it
+        limit_file(fd, limit)
+    return snap()
 
 
 def standard_input(config: pytest.Config) -> int:

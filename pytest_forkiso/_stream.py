@@ -22,7 +22,6 @@ _read = os.read
 _write = os.write
 _getpid = os.getpid
 _exit = os._exit
-_fstat = os.fstat
 _waitid = os.waitid
 
 
@@ -69,9 +68,9 @@ class ChannelEnd:
         if _getpid() != self._pid:
             _exit(0)
 
-    def leave(self) -> NoReturn:
+    def leave(self, code: int = 0) -> NoReturn:
         """End this process, without exit handlers or destructors."""
-        _exit(0)
+        _exit(code)
 
 
 class Muted(Exception):
@@ -173,33 +172,23 @@ class ReportStream:
             self.channel.send(("junit", report.nodeid, properties, attributes))
             self._junit.global_properties.clear()
 
-    # The phase is noted where it outlives a crash.
-    # A phase that wrote too much: shortened in its file, before pytest reads all of it into memory.
-    # Wrappers of the old style: exceptions do not go through them, and tracebacks show none of our frames.
+    # The phase is noted where it outlives a crash. No wrappers: tracebacks of tests would show their frames.
 
-    @pytest.hookimpl(hookwrapper=True, trylast=True)
-    def pytest_runtest_setup(self) -> Generator[None, object, None]:
-        yield from self._phase("setup")
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        self._note_phase("setup")
 
-    @pytest.hookimpl(hookwrapper=True, trylast=True)
-    def pytest_runtest_call(self) -> Generator[None, object, None]:
-        yield from self._phase("call")
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self) -> None:
+        self._note_phase("call")
 
-    @pytest.hookimpl(hookwrapper=True, trylast=True)
-    def pytest_runtest_teardown(self) -> Generator[None, object, None]:
-        yield from self._phase("teardown")
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self) -> None:
+        self._note_phase("teardown")
 
-    def _phase(self, phase: str) -> Generator[None, object, None]:
-        slot = self._slot
-        if slot is not None:
-            self._table.note_phase(slot, phase)
-        yield
-        for fd in (slot.stdout, slot.stderr) if slot is not None else ():
-            try:
-                if _fstat(fd).st_size > self._output_limit:
-                    _slots.limit_file(fd, self._output_limit)
-            except OSError:
-                pass  # the test has closed it
+    def _note_phase(self, phase: str) -> None:
+        if self._slot is not None:
+            self._table.note_phase(self._slot, phase)
 
     # What belongs to the whole run is asked of pytest's own process.
 
