@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
 
+# Bound now: a test may replace names of the module `signal`, and is reported all the same.
+_set_handler = signal.signal
+
 DUMP_SIGNAL = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
 """Makes a child write the traceback of all its threads; one that tests hardly use."""
 
@@ -152,6 +155,7 @@ class InChild:
             item.config.hook.pytest_forkiso_child_started(item=item)
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
+            _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
             self._before_the_end()
             return _describe_interrupt(error)

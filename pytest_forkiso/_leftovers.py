@@ -15,6 +15,9 @@ SECTION = "Leftover processes (teardown)"
 GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL."""
 
+ROUNDS = 10
+"""How often what is still, or newly, there is ended."""
+
 # Helpers of the standard library and of joblib that end by themselves, with the process that they serve.
 _HELPERS = (b"resource_tracker", b"multiprocessing.forkserver", b"multiprocessing/forkserver")
 
@@ -41,9 +44,7 @@ def end_children(waitid: Callable[..., object] = os.waitid) -> list[Leftover]:
         waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return []  # the usual case costs one system call
-    found = _worth_ending(descendants(os.getpid()))
-    _end(found)
-    return found
+    return _end_all(lambda: descendants(os.getpid()))
 
 
 def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
@@ -54,12 +55,12 @@ def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
         known: Process ids of its own children.
     """
     own = set(known)
-    orphans = [pid for pid in children(parent) if pid not in own]
-    if not orphans:
-        return []
-    found = _worth_ending(orphans + [below for pid in orphans for below in descendants(pid)])
-    _end(found)
-    return found
+
+    def find() -> list[int]:
+        orphans = [pid for pid in children(parent) if pid not in own]
+        return orphans + [below for pid in orphans for below in descendants(pid)]
+
+    return _end_all(find)
 
 
 def children(pid: int) -> list[int]:
@@ -115,7 +116,23 @@ def _command(pid: int) -> str | None:
     return command.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip()[:200] or "(no command line)"
 
 
-def _end(leftovers: list[Leftover]) -> None:
+def _end_all(find: Callable[[], Iterable[int]]) -> list[Leftover]:
+    """End what there is, again and again: one of them may start others while it is being ended.
+
+    Args:
+        find: Gives process ids.
+    """
+    found: list[Leftover] = []
+    for round_number in range(ROUNDS):
+        left = _worth_ending(find())
+        if not left:
+            break
+        _end(left, GRACE if round_number == 0 else 0.0)
+        found += left
+    return found
+
+
+def _end(leftovers: list[Leftover], grace: float) -> None:
     """SIGTERM, a short grace, SIGKILL. A pidfd is held on each, so that no other process can be hit."""
     held = []
     for left in leftovers:
@@ -126,7 +143,7 @@ def _end(leftovers: list[Leftover]) -> None:
     try:
         _signal_all(held, signal.SIGTERM)
         _signal_all(held, signal.SIGCONT)
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + grace
         if not _all_ended(held, deadline):
             _signal_all(held, signal.SIGKILL)
             _all_ended(held, deadline + GRACE)

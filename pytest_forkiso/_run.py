@@ -26,6 +26,8 @@ EXIT_GRACE = 5.0
 """Seconds that a child has to end after its last word."""
 DUMP_GRACE = 0.5
 """Seconds that a child has to write tracebacks."""
+INTERRUPT_GRACE = 0.5
+"""Seconds in which a child ends after a SIGINT that it may have got with us, before it is sent one."""
 TERM_GRACE = 1.0
 """Seconds between SIGTERM and SIGKILL."""
 
@@ -236,10 +238,21 @@ class ForkedRun:
 
     def interrupt(self, grace: float) -> None:
         """Let the test see what Ctrl-C does, and end it when it does not end by itself within ``grace`` seconds."""
+        self.timed_out = True
+        if self._shares_our_group():
+            # Ctrl-C at the terminal has reached it already: once more would break off its teardown.
+            self._deadline = time.monotonic() + INTERRUPT_GRACE
+            self._escalation = iter(((signal.SIGINT, grace), (signal.SIGKILL, None)))
+            return
         self._deadline = time.monotonic() + grace
         self._escalation = iter(((signal.SIGKILL, None),))
-        self.timed_out = True
         self.child.send_signal(signal.SIGINT)
+
+    def _shares_our_group(self) -> bool:
+        try:
+            return not self.has_ended() and os.getpgid(self.child.pid) == os.getpgrp()
+        except ProcessLookupError:
+            return False
 
     def kill(self) -> None:
         """End the child and its process group at once."""
