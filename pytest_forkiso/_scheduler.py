@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 UNREPORTED = 1000
 """Tests that are started or over while an earlier one still runs: their reports are kept in memory."""
+LONGEST_WAIT = 3600.0
+"""Seconds after which a wait for a far deadline begins again; the system knows no waits of any length."""
 INTERRUPT_GRACE = 2.0
 """Seconds that tests have to tear down after Ctrl-C."""
 
@@ -109,7 +111,7 @@ class Scheduler:
         deadlines = [left for run in self._alive if (left := run.seconds_left()) is not None]
         if any(run.child.returncode is not None for run in self._alive):
             deadlines.append(0.0)  # its end was heard of on the way to something else: nothing more would wake us
-        for key, _ in self._selector.select(min(deadlines, default=None)):
+        for key, _ in self._selector.select(min(*deadlines, LONGEST_WAIT) if deadlines else None):
             if key.data is None:
                 self._source.template.process_events()
             else:
