@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import difflib
 import json
 import os
-import re
-import select
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers import PATIENCE, wait_for
+from helpers import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable
 
     import pytest
 
@@ -255,132 +251,3 @@ def tagged_processes(tag: str) -> dict[int, str]:
         except OSError:
             continue  # it has just ended
     return found
-
-
-# ------------------------------------------------------------------------------------------------------- equal to plain
-
-_VOLATILE = [
-    (re.compile(r"0x[0-9a-f]{6,}"), "0x…"),
-    (re.compile(r"\d+\.\d\ds\b"), "…s"),
-    (re.compile(r"pytest-\d+/"), "pytest-…/"),
-    (re.compile(r"in …s( \(.*\))? =+"), "in …s ="),
-    (re.compile(r"=+ (.* in …s)"), r"= \1"),
-]
-
-
-def steady(text: str) -> str:
-    """Take out of a text what differs from run to run: times, addresses, numbered folders."""
-    for pattern, replacement in _VOLATILE:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def steady_records(run: Run) -> list[Any]:
-    """Give all that pytest reported, but for what differs from run to run."""
-    return [json.loads(steady(json.dumps(row))) for row in run.records]
-
-
-def steady_terminal(run: Run) -> list[str]:
-    """Give the lines of the terminal, but for the header, the plugin's own line, and what differs from run to run."""
-    lines = [steady(line) for line in run.out.splitlines()]
-    header = ("platform ", "rootdir: ", "plugins: ", "configfile: ", "cachedir: ", "forkiso: ")
-    return [line for line in lines if not line.startswith(header)]
-
-
-def _lines(run: Run) -> list[str]:
-    """Give the records as lines, warnings last: of a forked test they are known before it has finished, not after."""
-    lines = []
-    for record in sorted(steady_records(run), key=lambda record: bool(record["kind"] == "warning")):
-        for key, value in record.items():
-            lines += [f"{record.get('nodeid')}: {key} = {line}" for line in str(value).splitlines() or [""]]
-    return lines
-
-
-def _difference(plain: list[str], forked: list[str]) -> str:
-    return "\n".join(difflib.unified_diff(plain, forked, "plain", "forked", n=1, lineterm=""))
-
-
-def assert_same(plain: Run, forked: Run, *, has_summary: bool = True) -> None:
-    """Check that pytest said the same in both runs: all records, the terminal, the exit code."""
-    assert plain.records, plain.out
-    different = _difference(_lines(plain), _lines(forked)) or _difference(
-        steady_terminal(plain), steady_terminal(forked)
-    )
-    assert not different, f"not as without the plugin:\n{different}"
-    assert forked.code == plain.code
-    assert bool(re.search(r"forkiso: \d+ (child|children) forked", forked.out)) == has_summary
-
-
-# ------------------------------------------------------------------------------------------------------------ terminals
-
-
-class Terminal:
-    """A run of pytest at a terminal of its own, and what a user reads and types there.
-
-    Attributes:
-        raw: What has been shown so far, with colours.
-    """
-
-    def __init__(self, process: Process, master: int) -> None:
-        self._process = process
-        self._master = master
-        self.raw = ""
-        self._seen = 0
-
-    @property
-    def text(self) -> str:
-        """What has been shown so far, without colours."""
-        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.raw)
-
-    def expect(self, pattern: str) -> str:
-        """Wait for a text beyond what was expected before; give what matched."""
-        deadline = time.monotonic() + PATIENCE
-        while not (found := re.compile(pattern).search(self.text, self._seen)):
-            left = deadline - time.monotonic()
-            if left < 0 or not self._read(left):
-                raise AssertionError(f"{pattern!r} does not come:\n{self.text[self._seen :]}\n---\n{self.text}")
-        self._seen = found.end()
-        return found.group()
-
-    def _read(self, seconds: float) -> bool:
-        if not select.select([self._master], [], [], seconds)[0]:
-            return False
-        try:
-            data = os.read(self._master, 65536)
-        except OSError:
-            return False  # the terminal's last user has gone
-        self.raw += data.decode("utf-8", "backslashreplace")
-        return bool(data)
-
-    def type(self, keys: str) -> None:
-        """Type keys; the character 3 is Ctrl-C."""
-        os.write(self._master, keys.encode())
-
-    def finish(self) -> Run:
-        """Read to the end, and wait for it."""
-        while self._read(RUN_LIMIT):
-            pass
-        return self._process.finish()
-
-
-@contextlib.contextmanager
-def terminal(suite: Suite, *arguments: str) -> Iterator[Terminal]:
-    """Start pytest as the foreground job of a new terminal."""
-    master, slave = os.openpty()
-    try:
-        process = suite.start(
-            *arguments, stdin=slave, stdout=slave, stderr=slave, preexec_fn=_controlling_terminal(slave)
-        )
-    finally:
-        os.close(slave)
-    try:
-        yield Terminal(process, master)
-    finally:
-        os.close(master)
-
-
-def _controlling_terminal(slave: int) -> Callable[[], object]:
-    import fcntl
-    import termios
-
-    return lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0)

@@ -7,7 +7,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import assert_same, steady_terminal
+from inner_compare import assert_same, steady_terminal
 
 from helpers import is_gone, wait_for
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import assert_same
+from inner_compare import assert_same
 
 if TYPE_CHECKING:
     from inner import Suite

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import assert_same
+from inner_compare import assert_same
 
 if TYPE_CHECKING:
     from inner import Suite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import steady, steady_records, steady_terminal
+from inner_compare import steady, steady_records, steady_terminal
 
 if TYPE_CHECKING:
     from inner import Suite

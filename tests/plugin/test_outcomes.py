@@ -3,156 +3,15 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ET
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import assert_same, steady
+from inner_compare import assert_same
+from inner_sources import OUTCOMES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from inner import Suite
 
-OUTCOMES = """
-import pytest
-
-def test_passes(): pass
-
-def test_fails():
-    left, right = {"a": [1, 2], "b": "x" * 90}, {"a": [1, 3], "c": "y"}
-    assert left == right, "they differ"
-
-def test_fails_deep():
-    def inner(depth):
-        if depth: inner(depth - 1)
-        else: raise KeyError("deep")
-    inner(3)
-
-def test_chained():
-    try:
-        int("x")
-    except ValueError as error:
-        raise RuntimeError("outer") from error
-
-def test_group():
-    raise ExceptionGroup("some", [ValueError(1), ExceptionGroup("more", [TypeError("two")])])
-
-@pytest.mark.skip(reason="marked")
-def test_skip_mark(): pass
-
-@pytest.mark.skipif(True, reason="if")
-def test_skip_if(): pass
-
-def test_skip_call(): pytest.skip("called")
-
-def test_import_or_skip(): pytest.importorskip("no_such_module_at_all")
-
-@pytest.fixture
-def skipping(): pytest.skip("in a fixture")
-
-def test_skip_fixture(skipping): pass
-
-@pytest.fixture
-def broken(): raise OSError(2, "no such thing", "name")
-
-def test_error_in_setup(broken): pass
-
-@pytest.fixture
-def broken_end():
-    yield
-    raise ValueError("at the end")
-
-def test_error_in_teardown(broken_end): pass
-
-def test_both_fail(broken_end): assert 1 == 2
-
-def test_unknown_fixture(no_such_fixture): pass
-
-@pytest.mark.xfail(reason="known")
-def test_xfail(): assert 0
-
-@pytest.mark.xfail
-def test_xpass(): pass
-
-@pytest.mark.xfail(strict=True, reason="strict")
-def test_xpass_strict(): pass
-
-@pytest.mark.xfail(raises=KeyError)
-def test_xfail_raises(): raise KeyError(1)
-
-@pytest.mark.xfail(raises=KeyError)
-def test_xfail_raises_other(): raise ValueError(1)
-
-@pytest.mark.xfail(run=False, reason="not run")
-def test_xfail_not_run(): raise SystemError
-
-@pytest.mark.xfail("'x' == 'x'", reason="a condition")
-def test_xfail_condition(): assert 0
-
-def test_xfail_call(): pytest.xfail("called")
-
-@pytest.mark.xfail
-def test_xfail_setup(broken): pass
-
-def test_fail_call(): pytest.fail("no traceback", pytrace=False)
-
-def test_system_exit(): raise SystemExit(3)
-
-@pytest.mark.parametrize("value", ["a b", "ü", "[x]", "", None, 1.5, "x::y", "\\n", "\\udc80"])
-def test_parameters(value): assert value != 1.5
-"""
-
-SECTIONS = """
-import logging, sys, warnings
-import pytest
-
-class OwnWarning(UserWarning):
-    def __init__(self, number, text):
-        super().__init__(number, text)
-    def __str__(self): return "own: " + str(self.args[1])
-
-@pytest.fixture
-def loud():
-    print("out in setup"); print("err in setup", file=sys.stderr); logging.warning("log in setup")
-    warnings.warn("warned in setup")
-    yield
-    print("out in teardown"); logging.error("log in teardown")
-    warnings.warn("warned in teardown", DeprecationWarning)
-
-def test_loud_pass(loud): print("out"); logging.error("log")
-
-def test_loud_fail(loud):
-    sys.stdout.write("no newline"); sys.stderr.write("to err"); logging.error("%s", {"a": 1})
-    warnings.warn(OwnWarning(1, "first"))
-    assert 0
-
-def test_properties(record_property):
-    record_property("number", 1); record_property("list", [1, {"a": (2, 3)}]); record_property("none", None)
-
-@pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_warning_is_error(): warnings.warn("fatal", RuntimeWarning)
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_warning_ignored(): warnings.warn("nobody sees it", UserWarning)
-
-def test_same_warning():
-    for _ in range(3): warnings.warn("thrice")
-
-def test_warning_with_source():
-    warnings.warn_explicit("explicit", ImportWarning, "some_file.py", 12)
-
-def test_unraisable():
-    class Bad:
-        def __del__(self): raise ValueError("in del")
-    Bad()
-
-def test_thread_exception():
-    import threading
-    thread = threading.Thread(target=lambda: 1 / 0, name="own"); thread.start(); thread.join()
-
-def test_lost_file(): open("lost", "w")
-"""
 
 ODD_EXCEPTIONS = """
 import pytest
@@ -241,25 +100,6 @@ def test_the_outcomes_are_all_there(suite: Suite) -> None:
     assert categories == {"", "passed", "failed", "error", "skipped", "xfailed", "xpassed"}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ["-rA"],
-        ["--capture=sys", "-rA"],
-        ["--capture=tee-sys"],
-        ["-W", "error::DeprecationWarning", "--tb=short"],
-        ["--log-level=DEBUG", "--log-format=%(levelname)s %(message)s"],
-        ["-p", "no:logging", "--disable-warnings"],
-    ],
-    ids=" ".join,
-)
-def test_sections_and_warnings(suite: Suite, options: list[str]) -> None:
-    """What is captured, logged, warned of and recorded in each phase."""
-    suite.write(test_sections=SECTIONS)
-    plain = suite.plain(*options)
-    assert_same(plain, suite.forked(*options))
-
-
 @pytest.mark.parametrize("options", [["--tb=short"], ["-l", "-vv"]], ids=" ".join)
 def test_odd_exceptions(suite: Suite, options: list[str]) -> None:
     """Exceptions that no pickle carries, or that cannot even be printed, look as ever."""
@@ -305,35 +145,6 @@ def test_durations(suite: Suite) -> None:
     assert len(listed(plain.out)) > 60
     assert listed(forked.out) == listed(plain.out)
     assert all(report.has_times for report in forked.reports)
-
-
-def junit(path: Path) -> str:
-    """Give the text of a junit file but for its times."""
-    root = ET.parse(path).getroot()  # noqa: S314 - our own file
-    for element in root.iter():
-        for name in ("time", "timestamp"):
-            element.attrib.pop(name, None)
-    return steady(ET.tostring(root, encoding="unicode"))
-
-
-@pytest.mark.parametrize("family", ["xunit1", "xunit2"])
-def test_junit(suite: Suite, family: str) -> None:
-    """The XML is equal, with what tests record in it, for the suite as well."""
-    suite.write(
-        test_outcomes=OUTCOMES,
-        test_sections=SECTIONS,
-        test_recorded="""
-        def test_property(record_property): record_property("key", "value")
-        def test_suite_property(record_testsuite_property): record_testsuite_property("kind", "whole")
-        def test_suite_property_again(record_testsuite_property): record_testsuite_property("kind", "again")
-        def test_attribute(record_xml_attribute): record_xml_attribute("own", "attribute"); assert 0
-        """,
-    )
-    options = ["-o", f"junit_family={family}", "-o", "junit_logging=all"]
-    suite.plain("--junit-xml=plain.xml", *options)
-    suite.forked("--junit-xml=forked.xml", *options)
-    assert 'value="again"' in junit(suite.path / "plain.xml")
-    assert junit(suite.path / "forked.xml") == junit(suite.path / "plain.xml")
 
 
 def test_result_log_of_another_plugin(suite: Suite) -> None:

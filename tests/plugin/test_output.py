@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import assert_same
+from inner_compare import assert_same
 
 from helpers import wait_for
 

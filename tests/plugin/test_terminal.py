@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from inner import terminal
+from inner_terminal import terminal
 
 from helpers import wait_for
 
