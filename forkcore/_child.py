@@ -10,6 +10,10 @@ import _socket
 import posix
 import sys
 
+# Looked up now and not in each child, which would write to the modules that they are in.
+from posix import _exit
+from sys import _current_frames
+
 from forkcore import _messages as m
 from forkcore.errors import TargetNotFound
 
@@ -51,11 +55,15 @@ class Channel(_socket.socket):
             return duplicate.makefile(*args, **kwargs)
 
 
+def channel_type() -> type[Any]:
+    """Give the type of a channel: a full ``socket.socket`` where that module is loaded."""
+    module = sys.modules.get("socket")
+    return Channel if module is None else module.socket
+
+
 def make_channel(fd: int) -> Any:
     """Wrap the descriptor of a channel; it is consumed."""
-    module = sys.modules.get("socket")
-    kind = Channel if module is None else module.socket
-    return kind(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
+    return channel_type()(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, fd)
 
 
 def build_argument(field: Field, fd: int | None) -> Any:
@@ -135,9 +143,13 @@ def reseed() -> None:
 
     ``random`` and ``ssl`` see to themselves after a fork; numpy's global generator does not.
     """
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        numpy_random.seed()
+    if needs_seed():
+        sys.modules["numpy.random"].seed()
+
+
+def needs_seed() -> bool:
+    """Whether there is something to do for `reseed`."""
+    return "numpy.random" in sys.modules
 
 
 def resolve(target: str, namespace: dict[str, Any]) -> Callable[..., object]:
@@ -236,31 +248,48 @@ def call(function: Callable[..., object], channel: Any, arguments: list[Any]) ->
     """
     code = 1
     try:
-        function(channel, *arguments)
+        if arguments:
+            function(channel, *arguments)
+        else:
+            function(channel)  # makes no tuple and no list
         code = 0
     except SystemExit as error:
         code = _exit_code(error)
     except BaseException as error:  # noqa: BLE001 - the last frame of the user's program
         _print_exception(error)
         if isinstance(error, KeyboardInterrupt):
-            _flush()
-            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-            posix.kill(posix.getpid(), _signal.SIGINT)
+            _end_by_interrupt()
     finally:
-        # Files among them are closed by this, and so flushed.
-        arguments.clear()
+        if arguments:
+            # Files among them are closed by this, and so flushed.
+            arguments.clear()
         leave(code)
+
+
+def _end_by_interrupt() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), _signal.SIGINT)
 
 
 def leave(code: int) -> NoReturn:
     """End the process: wait for the function's own threads, flush, and exit at once."""
     try:
-        if len(sys._current_frames()) > 1 and "threading" in sys.modules:
+        if len(_current_frames()) > 1 and "threading" in sys.modules:
             sys.modules["threading"]._shutdown()  # noqa: SLF001 - as the interpreter's own end does
-        if not _flush() and code == 0:
-            code = 120  # what Python itself exits with where stdout cannot be flushed
+        # Not by `flush`: a function that nobody else has called costs two page faults.
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                try:
+                    stream.flush()
+                except (OSError, ValueError, AttributeError):
+                    code = code or 120  # what Python itself exits with where stdout cannot be flushed
     finally:
-        posix._exit(code)
+        _exit(code)
 
 
 def _exit_code(error: SystemExit) -> int:
@@ -279,14 +308,3 @@ def _print_exception(error: BaseException) -> None:
         sys.excepthook(type(error), error, error.__traceback__)
     except BaseException as secondary:  # noqa: BLE001 - as the interpreter treats its hook
         sys.__excepthook__(type(secondary), secondary, secondary.__traceback__)
-
-
-def _flush() -> bool:
-    flushed = True
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            try:
-                stream.flush()
-            except (OSError, ValueError, AttributeError):
-                flushed = False
-    return flushed

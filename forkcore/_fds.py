@@ -22,8 +22,8 @@ NATIVE_ORDER = sys.byteorder
 ANCILLARY_SIZE = _socket.CMSG_SPACE(MAX_FDS_PER_MESSAGE * INT_SIZE)
 # Not in macOS: there, the flag is set after the fact, in `_read_descriptors`.
 CLOEXEC_FLAG: int = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
-_RECEIVE_FLAGS = CLOEXEC_FLAG | _socket.MSG_DONTWAIT
-_TRUNCATED = _socket.MSG_CTRUNC
+RECEIVE_FLAGS = CLOEXEC_FLAG | _socket.MSG_DONTWAIT
+TRUNCATED = _socket.MSG_CTRUNC
 _STANDARD = 3  # stdin, stdout and stderr lie below
 
 
@@ -115,16 +115,28 @@ def receive(sock: _socket.socket, size: int) -> tuple[bytes, list[int]]:
         ProtocolError: Descriptors were cut off; those that came through are closed.
         OSError: The connection is broken.
     """
-    data, ancillary, flags, _ = sock.recvmsg(size, ANCILLARY_SIZE, _RECEIVE_FLAGS)
-    if not ancillary:
-        if flags & _TRUNCATED:
-            raise ProtocolError("descriptors were cut off: too many open files")
-        return data, []
+    data, ancillary, flags, _ = sock.recvmsg(size, ANCILLARY_SIZE, RECEIVE_FLAGS)
+    return data, take_descriptors(ancillary, flags) if ancillary or flags & TRUNCATED else []
+
+
+def take_descriptors(ancillary: list[tuple[int, int, bytes]], flags: int) -> list[int]:
+    """Take the descriptors out of what ``recvmsg`` gave.
+
+    Args:
+        ancillary: Control messages; the descriptors in them are consumed.
+        flags: Of the message.
+
+    Returns:
+        Close-on-exec descriptors, owned by the caller.
+
+    Raises:
+        ProtocolError: Descriptors were cut off; those that came through are closed.
+    """
     fds = _read_descriptors(ancillary)
-    if flags & _TRUNCATED:
+    if flags & TRUNCATED:
         close_all(fds)
         raise ProtocolError("descriptors were cut off: too many open files")
-    return data, fds
+    return fds
 
 
 def _read_descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:

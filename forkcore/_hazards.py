@@ -29,6 +29,11 @@ def find_hazards() -> list[str]:
     return found
 
 
+def may_run_loop() -> bool:
+    """Whether asyncio is loaded at all: only code that is run here can change this."""
+    return "asyncio.events" in sys.modules
+
+
 def _other_threads() -> list[str]:
     import _thread
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
-    from forkcore._server import Departure
+    from forkcore._template import Departure
 
 
 def exec_template(

@@ -11,7 +11,7 @@ import posix
 from forkcore._fds import above_standard, close_all
 
 _STAT_FIELDS_AFTER_NAME = 46  # arg_start, counted from behind the name in parentheses
-_MAX_NAME = 15  # TASK_COMM_LEN without its zero
+MAX_NAME = 15  # TASK_COMM_LEN without its zero
 
 
 class Titler:
@@ -55,10 +55,16 @@ class Titler:
         """Show a title that `encode` has made; a system that refuses shows the old one."""
         if self.fds and data:
             try:
-                posix.write(self.fds[0], data[:_MAX_NAME])
+                posix.write(self.fds[0], data[:MAX_NAME])
                 posix.pwrite(self.fds[1], data, self._start)
             except OSError:
-                self.close()
+                return
+
+    @property
+    def places(self) -> tuple[int, int, int]:
+        """Give what `write` writes to: two borrowed descriptors, -1 for none, and the offset in the second."""
+        name, memory = self.fds or (-1, -1)
+        return name, memory, self._start
 
 
 def _find_arguments() -> tuple[int, int]:

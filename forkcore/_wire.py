@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 HEADER_SIZE = 11
+HEAD_SIZE = 7  # of a header: what comes before the identifier
 MAX_ARGUMENT = 64 * 1024 * 1024
 # Room for the other fields of the frame that carries the largest argument.
 MAX_PAYLOAD = MAX_ARGUMENT + 64 * 1024
@@ -68,6 +69,16 @@ def encode(kind: int, identifier: int, payload: bytes = b"", fd_count: int = 0) 
         raise FrameTooLarge(f"a frame of {length} bytes and {fd_count} descriptors")
     header = length | kind << 32 | fd_count << 40 | identifier << 56
     return header.to_bytes(HEADER_SIZE, "little") + payload
+
+
+def encode_identifier(identifier: int) -> bytes:
+    """Give an identifier as it stands in a header."""
+    return identifier.to_bytes(HEADER_SIZE - HEAD_SIZE, "little")
+
+
+def decode_identifier(data: bytes) -> int:
+    """Read an identifier as it stands in a header."""
+    return int.from_bytes(data, "little")
 
 
 def split_frame(data: bytes, fds: list[int]) -> list[tuple[bytes, list[int]]]:

@@ -24,7 +24,8 @@ LAYERS = [
     ["_proc", "_title"],
     ["_exec", "_child", "_items"],
     ["_call", "_link"],
-    ["_server", "_client", "_sync_link"],
+    ["_template", "_client", "_sync_link"],
+    ["_server"],
     ["_steps", "_base", "_spawn"],
     ["_sync_child"],
     ["_sync"],
@@ -49,6 +50,7 @@ TEMPLATE_MODULES = [
     "_child",
     "_signals",
     "_call",
+    "_template",
     "_server",
 ]
 LIGHT = {"_signal", "_socket", "gc", "posix", "select", "sys", "__future__"}
