@@ -213,7 +213,7 @@ class Suite:
             "PYTEST_DEBUG_TEMPROOT": str(self.path),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(PLUGINS),
+            "PYTHONPATH": os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "REPORT_RECORDER_FILE": str(record),
             **self.environment,
         }
