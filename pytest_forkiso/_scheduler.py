@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import forkcore
 from pytest_forkiso import _failures, _leftovers, _private, _reruns
+from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._replay import Replay
-from pytest_forkiso._template import AHEAD, ChildSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

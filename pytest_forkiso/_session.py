@@ -9,13 +9,16 @@ import pytest
 
 from pytest_forkiso import _private
 from pytest_forkiso._bare import PLUGIN_NAME
+from pytest_forkiso._child_source import ChildSource
 from pytest_forkiso._config import Settings, check_marker, is_forked
 from pytest_forkiso._scheduler import Scheduler
+from pytest_forkiso._sources import can_fork, choose_source
 from pytest_forkiso._summary import Statistics, resident_bytes
-from pytest_forkiso._template import ChildSource, can_fork, choose_template
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from pytest_forkiso._source import Choice
 
 
 class ForkedSession:
@@ -23,15 +26,13 @@ class ForkedSession:
 
     Attributes:
         statistics: Of the children so far.
-        template_kind: Where the template comes from; empty where no test is forked.
-        template_reason: Why from there.
+        choice: Where the template comes from, and why; None where no test is forked.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.statistics = Statistics()
-        self.template_kind = ""
-        self.template_reason = ""
+        self.choice: Choice | None = None
         self._forked: set[int] = set()
 
     def select(self, session: pytest.Session) -> None:
@@ -54,7 +55,7 @@ class ForkedSession:
             raise pytest.UsageError(
                 "tests cannot be forked on this platform: it has no fork(); run them without --forked"
             )
-        self.template_kind, self.template_reason = choose_template(self.settings)
+        self.choice = choose_source(self.settings)
         self._forked = {id(item) for item in chosen}
         is_worker = hasattr(config, "workerinput")
         config.pluginmanager.register(_WorkerLoop(self) if is_worker else _OwnLoop(self), "forkiso-loop")
@@ -65,7 +66,8 @@ class ForkedSession:
 
     def make_source(self, session: pytest.Session) -> ChildSource:
         """Make the template; see `ChildSource`."""
-        return ChildSource(session, self.settings, self.template_kind, len(self._forked))
+        assert self.choice is not None  # noqa: S101 - only loops that `select` has registered ask
+        return ChildSource(session, self.settings, self.choice, len(self._forked))
 
     @contextlib.contextmanager
     def scheduler(self, session: pytest.Session, source: ChildSource) -> Iterator[Scheduler]:

@@ -57,10 +57,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
-    forked = config.stash[_SESSION]
-    if not forked.template_kind or (forked.template_kind == "fork" and config.get_verbosity() < 1):
+    choice = config.stash[_SESSION].choice
+    if choice is None or (choice.kind == "fork" and config.get_verbosity() < 1):
         return None  # the usual case is worth a line under -v only
-    return f"forkiso: template from '{forked.template_kind}', because {forked.template_reason}"
+    return f"forkiso: template from '{choice.kind}', because {choice.reason}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

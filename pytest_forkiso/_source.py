@@ -1,0 +1,88 @@
+"""What a source of templates is asked, and what it gives; the steps that all of them have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import forkcore
+
+if TYPE_CHECKING:
+    from pytest_forkiso._config import Settings
+    from pytest_forkiso._slots import SlotTable
+
+
+class Choice(NamedTuple):
+    """Where the template is to come from.
+
+    Attributes:
+        kind: One of `pytest_forkiso._config.TEMPLATES` but "auto".
+        reason: Why from there: the end of a sentence that begins with "because".
+    """
+
+    kind: str
+    reason: str
+
+
+class Request(NamedTuple):
+    """What a source has to make a template of.
+
+    Attributes:
+        session: After collection.
+        settings: Of the run.
+        table: The output files of children, borrowed.
+        forks: How many tests are forked, as far as that is known.
+    """
+
+    session: pytest.Session
+    settings: Settings
+    table: SlotTable
+    forks: int
+
+
+class Source(NamedTuple):
+    """A template that is ready for its first fork.
+
+    Attributes:
+        template: Owned by whoever asked for it.
+        target: What its children run, as for `forkcore.Template.run`; it waits for the order to run a test.
+        choice: Where the template comes from, and why.
+    """
+
+    template: forkcore.Template
+    target: str
+    choice: Choice
+
+
+def prepare(template: forkcore.Template, settings: Settings, code: str) -> forkcore.Template:
+    """Import the preloads, and execute the source's own code.
+
+    Args:
+        template: Consumed where this fails.
+        settings: Of the run.
+        code: For `forkcore.Template.eval`.
+
+    Raises:
+        pytest.UsageError: A preload or the code has failed, with the traceback from there.
+    """
+    try:
+        _preload(template, settings.preload)
+        return template.eval(code).ready()
+    except forkcore.RemoteError as error:
+        template.close()
+        text = error.remote_traceback or str(error)
+        raise pytest.UsageError(f"the template could not be made ready for its first fork:\n{text}") from error
+    except BaseException:
+        template.close()
+        raise
+
+
+def _preload(template: forkcore.Template, modules: tuple[str, ...]) -> None:
+    if not modules:
+        return
+    try:
+        template.preload(*modules).ready()
+    except forkcore.RemoteError as error:
+        text = error.remote_traceback or str(error)
+        raise pytest.UsageError(f"--fork-preload {','.join(modules)} failed in the template:\n{text}") from error

@@ -1,0 +1,37 @@
+"""The template is pytest itself, forked after collection: everything that was collected is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import forkcore
+from pytest_forkiso import _hazards, _memory
+from pytest_forkiso._inchild import InChild
+from pytest_forkiso._source import prepare
+from pytest_forkiso._stream import flush_streams
+
+if TYPE_CHECKING:
+    from pytest_forkiso._source import Request
+
+TARGET = ":run"
+
+
+def make_template(request: Request) -> forkcore.Template:
+    """Fork this process.
+
+    Raises:
+        pytest.UsageError: It cannot be forked, or the template could not be prepared.
+    """
+    in_child = InChild(request.session, request.table, request.settings.output_limit)
+    _memory.spare_forks(request.forks, at_least=_memory.LARGE)  # here, so that the template shares it with this process
+    flush_streams()
+    try:
+        template = forkcore.fork_here(
+            namespace={"prepare": in_child.prepare, "run": in_child.run},
+            allow_hazards=_hazards.harmless_threads(),
+        )
+    except forkcore.ForkHazard as error:
+        raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
+    return prepare(template, request.settings, f"prepare({request.forks})")
