@@ -235,18 +235,20 @@ class TemplateBase:
             self._core.send(item)
         return self._after_queueing()
 
-    def send_fd(self, *things: Passable) -> Self:
+    def send_fd(self, *things: Passable, newline: str | None = None) -> Self:
         """Append open files to the arguments of the function; they are duplicated now.
 
         Args:
             things: Descriptors, sockets or file objects; borrowed. They arrive as ints, as
                 ``socket.socket`` and as files of the same mode and encoding, close-on-exec.
+            newline: As for ``open``, where they are text files: how they treat the ends of lines,
+                which a file object keeps to itself.
 
         Raises:
-            ValueError: One of them is closed; nothing is sent.
+            ValueError: One of them is closed, or there is no such `newline`; nothing is sent.
             OSError: EMFILE; nothing is sent.
         """
-        for item in [descriptor_item(thing) for thing in things]:
+        for item in [descriptor_item(thing, newline) for thing in things]:
             self._core.send(item)
         return self._after_queueing()
 

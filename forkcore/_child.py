@@ -1,18 +1,13 @@
-"""What happens in a forked process before, around and after the user's function.
+"""What happens in a forked process before the user's function is called.
 
 Loaded by templates: it imports next to nothing at the top.
 """
 
 from __future__ import annotations
 
-import _signal
 import _socket
 import posix
 import sys
-
-# Looked up now and not in each child, which would write to the modules that they are in.
-from posix import _exit
-from sys import _current_frames
 
 from forkcore import _messages as m
 from forkcore.errors import TargetNotFound
@@ -20,7 +15,7 @@ from forkcore.errors import TargetNotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import Any, NoReturn, Self
+    from typing import Any, Self
 
     from forkcore._messages import Field
 
@@ -227,84 +222,15 @@ def _format_traceback(error: BaseException) -> str:
     try:
         import traceback
 
-        text = "".join(traceback.format_exception(type(error), error, _users_part(error)))
+        text = "".join(traceback.format_exception(type(error), error, users_part(error)))
     except Exception as secondary:  # noqa: BLE001 - the import of traceback too
         text = f"{type(error).__name__} (no traceback: {secondary!r})\n"
     return text if len(text) <= FAILURE_LIMIT else "...\n" + text[-FAILURE_LIMIT:]
 
 
-def _users_part(error: BaseException) -> Any:
+def users_part(error: BaseException) -> Any:
     """Give the traceback without the frames of this package that it begins with."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PLACE):
         traceback = traceback.tb_next
     return traceback
-
-
-def call(function: Callable[..., object], channel: Any, arguments: list[Any]) -> NoReturn:
-    """Run the user's function, and leave the process as a Python program of its own would.
-
-    The template's exit handlers and destructors do not run: this does not unwind.
-    """
-    code = 1
-    try:
-        if arguments:
-            function(channel, *arguments)
-        else:
-            function(channel)  # makes no tuple and no list
-        code = 0
-    except SystemExit as error:
-        code = _exit_code(error)
-    except BaseException as error:  # noqa: BLE001 - the last frame of the user's program
-        _print_exception(error)
-        if isinstance(error, KeyboardInterrupt):
-            _end_by_interrupt()
-    finally:
-        if arguments:
-            # Files among them are closed by this, and so flushed.
-            arguments.clear()
-        leave(code)
-
-
-def _end_by_interrupt() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    posix.kill(posix.getpid(), _signal.SIGINT)
-
-
-def leave(code: int) -> NoReturn:
-    """End the process: wait for the function's own threads, flush, and exit at once."""
-    try:
-        if len(_current_frames()) > 1 and "threading" in sys.modules:
-            sys.modules["threading"]._shutdown()  # noqa: SLF001 - as the interpreter's own end does
-        # Not by `flush`: a function that nobody else has called costs two page faults.
-        for stream in (sys.stdout, sys.stderr):
-            if stream is not None:
-                try:
-                    stream.flush()
-                except (OSError, ValueError, AttributeError):
-                    code = code or 120  # what Python itself exits with where stdout cannot be flushed
-    finally:
-        _exit(code)
-
-
-def _exit_code(error: SystemExit) -> int:
-    if error.code is None:
-        return 0
-    if isinstance(error.code, int):
-        return error.code & 0xFF
-    if sys.stderr is not None:
-        sys.stderr.write(f"{error.code}\n")
-    return 1
-
-
-def _print_exception(error: BaseException) -> None:
-    error = error.with_traceback(_users_part(error))
-    try:
-        sys.excepthook(type(error), error, error.__traceback__)
-    except BaseException as secondary:  # noqa: BLE001 - as the interpreter treats its hook
-        sys.__excepthook__(type(secondary), secondary, secondary.__traceback__)

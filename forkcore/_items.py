@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     Passable = int | socket.socket | io.IOBase | _TemporaryFileWrapper[Any] | HasFileno
 
 
+_NEWLINES = (None, "", "\n", "\r", "\r\n")
+
+
 class Item:
     """One argument of the function; owns the duplicate of its descriptor until that is taken."""
 
@@ -66,18 +69,21 @@ def bytes_item(data: bytes | bytearray | memoryview | str) -> Item:
     return Item((m.BYTES, data))
 
 
-def descriptor_item(thing: Passable) -> Item:
+def descriptor_item(thing: Passable, newline: str | None = None) -> Item:
     """Duplicate an open file, now, whatever becomes of the original.
 
     Args:
         thing: A descriptor, a socket or a file object; borrowed. What a file object for writing
             has buffered is flushed.
+        newline: As for ``open``, if it is a text file.
 
     Raises:
-        ValueError: It is closed, or negative.
+        ValueError: It is closed, or negative; or there is no such `newline`.
         TypeError: It is none of these.
         OSError: EMFILE; or the flush failed.
     """
+    if newline not in _NEWLINES:
+        raise ValueError(f"illegal newline: {newline!r}")
     if isinstance(thing, bool):
         raise TypeError("send_fd takes a descriptor, a socket or a file, not a bool")
     if isinstance(thing, int):
@@ -89,14 +95,14 @@ def descriptor_item(thing: Passable) -> Item:
             raise ValueError("send_fd of a closed file")
         if thing.writable():
             thing.flush()
-        return _duplicate(thing.fileno(), (m.FILE, _describe_file(thing)))
+        return _duplicate(thing.fileno(), (m.FILE, _describe_file(thing, newline)))
     fileno = getattr(thing, "fileno", None)
     if fileno is None:
         raise TypeError(f"send_fd takes a descriptor, a socket or a file, not {type(thing).__name__}")
     # A wrapper of a file, as tempfile makes them, or anything else that has a descriptor.
     inner = getattr(thing, "file", None)
     if isinstance(inner, io.IOBase):
-        return descriptor_item(inner)
+        return descriptor_item(inner, newline)
     return _duplicate(fileno(), (m.INTEGER, b""))
 
 
@@ -116,7 +122,7 @@ def _duplicate(fd: int, field: Field) -> Item:
     return Item(field, duplicate)
 
 
-def _describe_file(file: io.IOBase) -> bytes:
+def _describe_file(file: io.IOBase, newline: str | None) -> bytes:
     """Say how to open it again: mode, encoding, errors, newline, line buffering or unbuffered."""
     mode = _mode_of(file)
     if isinstance(file, io.TextIOBase):
@@ -125,7 +131,7 @@ def _describe_file(file: io.IOBase) -> bytes:
             text,
             file.encoding or "",
             file.errors or "",
-            "-",  # TextIOWrapper keeps to itself what it was made with: the default
+            "-" if newline is None else newline,
             "1" if getattr(file, "line_buffering", False) else "",
         ]
     else:

@@ -144,8 +144,21 @@ class Link:
             self.owner = None
 
     def keep(self) -> None:
-        """Stay open while there are children: to those that are bound, the end is the parent's."""
-        self.kept.add(self)
+        """Stay open while there are children: to those that are bound, the end is the parent's.
+
+        Whoever comes first looks whether the others are still needed, as ``subprocess`` does it with
+        processes that nobody waits for: a link that has lost its last user is read by nobody else.
+        """
+        if self not in self.kept:
+            for link in tuple(self.kept):
+                # Another thread that holds it is using it, and reads by itself.
+                if link.lock.acquire(blocking=False):
+                    try:
+                        if not link.is_reading:
+                            link.read_some()
+                    finally:
+                        link.lock.release()
+            self.kept.add(self)
 
     def stop_reading(self) -> None:
         """Note that the one thread that read has stopped; the caller holds `lock`."""

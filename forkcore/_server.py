@@ -12,7 +12,7 @@ from __future__ import annotations
 import posix
 import sys
 
-from forkcore import _child
+from forkcore import _child, _leave
 from forkcore import _messages as m
 from forkcore._call import Call, pack_fork_failure, pair
 from forkcore._fds import open_missing_standard
@@ -183,6 +183,7 @@ class Server(TemplateProcess):
             self._closing = True
             call.close()
             return
+        _leave.BARRIER.raise_again()
         ignore_children()
         self._titler.write(call.title)
         posix.set_blocking(self._control.fileno(), True)
@@ -219,7 +220,7 @@ def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequen
         allowed: Hazards that do not keep it from forking.
 
     Returns:
-        In each child: the arguments for `_child.call`, which ends the process.
+        In each child: the arguments for `_leave.call`, which ends the process.
     """
     global current  # noqa: PLW0603 - a process is one template at most
     open_missing_standard()
@@ -244,4 +245,4 @@ def main(control: int) -> NoReturn:
     Args:
         control: The control socket; consumed.
     """
-    _child.call(*serve(control))
+    _leave.call(*serve(control))

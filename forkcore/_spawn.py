@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from forkcore import _child, _hazards
+from forkcore import _hazards, _leave
 from forkcore._exec import start_interpreter
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._proc import ORPHANS, DirectProcess
@@ -85,7 +85,7 @@ def fork_this_process(namespace: dict[str, Any] | None, allow_hazards: Collectio
         close_quietly(theirs)
         raise
     if pid == 0:
-        _child.call(*_become_template(ours, theirs, namespace, allow_hazards))
+        _leave.call(*_become_template(ours, theirs, namespace, allow_hazards))
     close_quietly(theirs)
     return ours, DirectProcess(pid)
 

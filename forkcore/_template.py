@@ -24,6 +24,7 @@ from forkcore._fds import (
     socket_pair,
     take_descriptors,
 )
+from forkcore._leave import BARRIER
 from forkcore._signals import heed_children, take_signals
 from forkcore._title import MAX_NAME, Titler
 from forkcore._wire import HEAD_SIZE, HEADER_SIZE, Decoder, decode_identifier, encode
@@ -369,6 +370,7 @@ class TemplateProcess:
                     stream.flush()
                 except (OSError, ValueError):
                     continue  # its buffer stays, and each child shows the same error
+        BARRIER.raise_again()
         # A collection in a child would write to every object, and so copy every page.
         gc.freeze()
 

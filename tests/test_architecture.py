@@ -23,7 +23,7 @@ LAYERS = [
     ["_fds", "_hazards", "_signals"],
     ["_proc", "_title"],
     ["_exec", "_child", "_items"],
-    ["_call", "_link"],
+    ["_call", "_leave", "_link"],
     ["_template", "_client", "_sync_link"],
     ["_server"],
     ["_steps", "_base", "_spawn"],
@@ -48,12 +48,13 @@ TEMPLATE_MODULES = [
     "_hazards",
     "_title",
     "_child",
+    "_leave",
     "_signals",
     "_call",
     "_template",
     "_server",
 ]
-LIGHT = {"_signal", "_socket", "gc", "posix", "select", "sys", "__future__"}
+LIGHT = {"_signal", "_socket", "atexit", "gc", "posix", "select", "sys", "__future__"}
 HEAVY = ["socket", "selectors", "subprocess", "typing", "dataclasses", "enum", "os", "threading"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import pytest
 from targets import result
 
 import forkcore
+from forkcore._link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -245,6 +247,25 @@ def test_bound_children_outlive_a_closed_template() -> None:
     assert child.poll() is None
     child.channel.close()
     assert child.wait(timeout=20).code == 0
+
+
+def test_bound_children_that_nobody_asks_for_hold_no_descriptors() -> None:
+    """Their templates, dropped long ago, are let go of by the next call once the children have ended."""
+    for _ in range(5):
+        with forkcore.new_exec() as own:
+            own.preload("targets").ready()
+            child = own.fork().run("targets:wait_for_end", die_with_parent=True)
+            template_pid = own.pid
+        assert child.channel.recv(4) == b"here"
+        child.detach().close()
+        del child
+        # It ends once it has reported the end of the child.
+        wait_for(partial(is_gone, template_pid), "ended")
+        gc.collect()
+        # One that has ended, and may not have been looked at yet.
+        assert len(Link.kept) <= 1
+    with forkcore.new_exec() as own, own.fork().run("targets:nothing", die_with_parent=True):
+        assert len(Link.kept) == 1
 
 
 def test_a_closed_template_lingers_for_its_children() -> None:

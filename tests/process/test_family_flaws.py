@@ -181,14 +181,20 @@ def test_10_random_numbers_differ(template: forkcore.Template) -> None:
 
 
 def test_11_exit_handlers_of_the_template_do_not_run(tmp_path: Path) -> None:
-    """Neither atexit handlers nor destructors of the template run in a child or at its end."""
+    """Neither atexit handlers nor destructors of the template run in a child or at its end; those of the child do."""
     log = tmp_path / "log"
     code = f"""
 import atexit
+def note(text): open({str(log)!r}, "a").write(text + " ")
 class Destroyed:
-    def __del__(self): open({str(log)!r}, "a").write("del")
+    def __del__(self): note("destroyed")
+    def done(self): note("template")
 kept = Destroyed()
-atexit.register(lambda: open({str(log)!r}, "a").write("atexit"))
+atexit.register(Destroyed().done)
+def register(channel, *args):
+    atexit.register(note, "first")
+    atexit.register(note, "second")
+    raise SystemExit(7)
 """
     with forkcore.new() as own:
         own.eval(code).ready()
@@ -197,7 +203,32 @@ atexit.register(lambda: open({str(log)!r}, "a").write("atexit"))
                 pass
         with own.fork().ready() as idle:
             assert idle.pid
-    assert not log.exists()
+        assert not log.exists()
+        # Code that runs later registers later: still the template's.
+        own.eval("atexit.register(Destroyed().done)")
+        with own.fork().eval("atexit.register(Destroyed().done)").run(":register") as child:
+            assert child.wait().code == 7
+        assert log.read_text() == "second first "
+        with own.fork().run(":register") as child:
+            assert child.wait().code == 7
+    assert log.read_text() == "second first second first "
+
+
+@pytest.mark.parametrize("make", [forkcore.new, forkcore.new_exec])
+def test_11_exit_handlers_of_a_child_run_where_the_template_has_none(
+    make: Callable[[], forkcore.Template], tmp_path: Path
+) -> None:
+    """In a fork and in an exec'd process; one that fails leaves the others and the exit code alone."""
+    log = tmp_path / "log"
+    code = f"""
+def register(channel):
+    import atexit
+    atexit.register(lambda: open({str(log)!r}, "a").write("done"))
+    atexit.register(lambda: 1 / 0)
+"""
+    with make().eval(code).run(":register") as child:
+        assert child.wait().code == 0
+    assert log.read_text() == "done"
 
 
 def test_12_eval_has_a_namespace_of_its_own(template: forkcore.Template) -> None:

@@ -121,6 +121,21 @@ def test_files_arrive_as_what_they_were(template: forkcore.Template, tmp_path: P
     assert all(one["inode"] == inode for one in found[1:6])
 
 
+@pytest.mark.parametrize(
+    ("newline", "lines"), [(None, ["a\n", "b\n"]), ("", ["a\r\n", "b\n"]), ("\r\n", ["a\r\n", "b\n"])]
+)
+def test_text_files_keep_the_newline_that_is_given(
+    template: forkcore.Template, tmp_path: Path, newline: str | None, lines: list[str]
+) -> None:
+    """A file object does not tell how it treats line ends, so it is said."""
+    path = tmp_path / "file"
+    path.write_bytes(b"a\r\nb\n")
+    template.eval("def read(channel, *args):\n    import targets; targets.reply(channel, [list(one) for one in args])")
+    with path.open() as plain, path.open("rb") as binary:
+        template.send_fd(plain, binary, newline=newline)
+        assert result(template.run(":read")) == [lines, [b"a\r\n", b"b\n"]]
+
+
 def test_things_that_cannot_be_passed_are_refused(template: forkcore.Template) -> None:
     """Neither a text nor a memory file has a descriptor, and a bool is a mistake."""
     for thing in ("0", True, None):
@@ -128,6 +143,8 @@ def test_things_that_cannot_be_passed_are_refused(template: forkcore.Template) -
             template.send_fd(thing)  # type: ignore[arg-type]
     with pytest.raises(io.UnsupportedOperation):
         template.send_fd(io.BytesIO())
+    with pytest.raises(ValueError, match="illegal newline"):
+        template.send_fd(0, newline="x")
     with pytest.raises(TypeError):
         template.send_arg(5)  # type: ignore[arg-type]
 

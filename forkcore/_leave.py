@@ -1,0 +1,125 @@
+"""How a child calls the user's function, and leaves afterwards.
+
+Loaded by templates: it imports next to nothing at the top.
+"""
+
+from __future__ import annotations
+
+import _signal
+import atexit
+import posix
+import sys
+
+# Looked up now and not in each child, which would write to the modules that they are in. The last two are private, and
+# used as multiprocessing uses them: there is no other way to leave without the exit handlers of the template.
+from atexit import _ncallbacks, _run_exitfuncs
+from posix import _exit
+from sys import _current_frames
+
+from forkcore._child import users_part
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
+
+
+class ExitBarrier:
+    """An exit handler between those of a template and those of its children, which registered theirs later.
+
+    Handlers run last in, first out: once this one is called, the child's own are done, and the process ends before
+    those of the template would run. They are not removed, since that might destroy what only they refer to.
+    """
+
+    __slots__ = ("_count", "code")
+
+    def __init__(self) -> None:
+        self._count = 0
+        # What the process exits with; None while it is not about to.
+        self.code: int | None = None
+
+    def raise_again(self) -> None:
+        """In a template, before a fork: put it on top of whatever was registered since."""
+        if _ncallbacks() != self._count:
+            atexit.register(self)
+            self._count = _ncallbacks()
+
+    def __call__(self) -> None:
+        """Go on with the end of the process, where it is about to."""
+        if self.code is not None:
+            leave(self.code)
+
+
+BARRIER = ExitBarrier()
+
+
+def call(function: Callable[..., object], channel: Any, arguments: list[Any]) -> NoReturn:
+    """Run the user's function, and leave the process as a Python program of its own would.
+
+    The template's exit handlers and destructors do not run: this does not unwind.
+    """
+    code = 1
+    try:
+        if arguments:
+            function(channel, *arguments)
+        else:
+            function(channel)  # makes no tuple and no list
+        code = 0
+    except SystemExit as error:
+        code = _exit_code(error)
+    except BaseException as error:  # noqa: BLE001 - the last frame of the user's program
+        _print_exception(error)
+        if isinstance(error, KeyboardInterrupt):
+            _end_by_interrupt()
+    finally:
+        if arguments:
+            # Files among them are closed by this, and so flushed.
+            arguments.clear()
+        leave(code)
+
+
+def _end_by_interrupt() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    posix.kill(posix.getpid(), _signal.SIGINT)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process, in the order of a program's end: the function's threads, its exit handlers, what is buffered."""
+    try:
+        if len(_current_frames()) > 1 and "threading" in sys.modules:
+            sys.modules["threading"]._shutdown()  # noqa: SLF001 - as the interpreter's own end does
+        if _ncallbacks() and BARRIER.code is None:
+            BARRIER.code = code
+            _run_exitfuncs()
+        # Not by `flush`: a function that nobody else has called costs two page faults.
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                try:
+                    stream.flush()
+                except (OSError, ValueError, AttributeError):
+                    code = code or 120  # what Python itself exits with where stdout cannot be flushed
+    finally:
+        _exit(code)
+
+
+def _exit_code(error: SystemExit) -> int:
+    if error.code is None:
+        return 0
+    if isinstance(error.code, int):
+        return error.code & 0xFF
+    if sys.stderr is not None:
+        sys.stderr.write(f"{error.code}\n")
+    return 1
+
+
+def _print_exception(error: BaseException) -> None:
+    error = error.with_traceback(users_part(error))
+    try:
+        sys.excepthook(type(error), error, error.__traceback__)
+    except BaseException as secondary:  # noqa: BLE001 - as the interpreter treats its hook
+        sys.__excepthook__(type(secondary), secondary, secondary.__traceback__)
