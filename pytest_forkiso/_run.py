@@ -60,6 +60,8 @@ class ForkedRun:
         is_reported: All that it said has come to pytest's hooks.
         is_reaped: The process is gone, and what it wrote is collected.
         leftovers: Processes that were found after its death.
+        ordered: When it was told its test, on the monotonic clock.
+        duration: Seconds from then to its last word.
     """
 
     def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable) -> None:
@@ -86,6 +88,7 @@ class ForkedRun:
         self._phase_began = self._duration = 0.0
         self._noted_at_deadline: str | None = None
         self.ordered = 0.0
+        self.duration = 0.0
         child.channel.setblocking(False)
 
     # ---------------------------------------------------------------------------------------------------- conversation
@@ -141,7 +144,9 @@ class ForkedRun:
                 break  # too late: a stopped test goes on for a moment when it is asked for its traceback
             if event[0] in LAST_WORDS:
                 self.last_word = event
-                self._deadline = time.monotonic() + EXIT_GRACE
+                now = time.monotonic()
+                self.duration = now - self.ordered
+                self._deadline = now + EXIT_GRACE
             elif event[0] == "debugger":
                 self._pause(paused=event[1])
             else:

@@ -10,6 +10,8 @@ import forkcore
 from pytest_forkiso import _failures, _leftovers, _private, _reruns
 from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
+from pytest_forkiso._durations import Durations
+from pytest_forkiso._order import StartOrder
 from pytest_forkiso._replay import Replay
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_forkiso._config import Settings
+    from pytest_forkiso._order import Turn
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._summary import Statistics
 
@@ -43,8 +46,10 @@ class Scheduler:
         self._index = {id(item): index for index, item in enumerate(session.items)}
         self._selector = selectors.DefaultSelector()
         self._selector.register(source.template.fileno(), selectors.EVENT_READ)
-        self._waiting: deque[tuple[pytest.Item, int]] = deque()  # with the attempts made before
+        self._durations = Durations(session.config)
+        self._waiting = StartOrder(settings.jobs, self._durations.seconds, self._durations.short)
         self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
+        self._early = 0  # started, and not in the queue yet
         self._alive: list[ForkedRun] = []  # started and not yet reaped
 
     # ------------------------------------------------------------------------------------------------------ the outside
@@ -58,13 +63,12 @@ class Scheduler:
             KeyboardInterrupt: Here, or in a test; all children have ended.
             forkcore.TemplateDied: The template is gone.
         """
-        self._waiting.extend((item, 0) for item in items)
+        self._waiting.extend(items)
         try:
-            while self._waiting or self._queue:
-                while self._waiting and self._has_room():
-                    self._start(*self._waiting.popleft())
-                self._source.fork_ahead(min(AHEAD, len(self._waiting)))
+            self._start_more()
+            while self._queue or self._early or len(self._waiting):
                 self._step()
+                self._start_more()
         except KeyboardInterrupt:
             self._interrupt()
             raise
@@ -77,6 +81,8 @@ class Scheduler:
         while self._alive:
             self._wait()
             self._reap()
+        if self._settings.jobs > 1:
+            self._durations.save()
 
     def close(self) -> None:
         """End whatever is still there."""
@@ -85,18 +91,42 @@ class Scheduler:
 
     # ---------------------------------------------------------------------------------------------------------- a test
 
+    def _start_more(self) -> None:
+        """Start as many tests as may run."""
+        self._take_turns()
+        while len(self._waiting) and self._has_room():
+            turn, is_next = self._waiting.choose()
+            run = self._source.take()
+            if is_next:
+                self._enqueue(run, turn.item)
+            else:
+                turn.run = run
+                self._early += 1
+            self._start(run, turn)
+            self._take_turns()
+        self._source.fork_ahead(min(AHEAD, len(self._waiting)))
+
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
-        running = sum(not run.is_over for run in self._queue)
-        return running < self._settings.jobs and len(self._queue) < UNREPORTED and self._source.has_free_slot()
+        running = sum(not run.is_over for run in self._alive)
+        unreported = len(self._queue) + self._early
+        return running < self._settings.jobs and unreported < UNREPORTED and self._source.has_free_slot()
 
-    def _start(self, item: pytest.Item, attempts: int) -> None:
-        run = self._source.take()
+    def _take_turns(self) -> None:
+        """Put into the queue what was started before its turn, and now is next."""
+        for run in self._waiting.started():
+            self._early -= 1
+            self._enqueue(run, run.test)
+
+    def _enqueue(self, run: ForkedRun, item: pytest.Item) -> None:
         if not self._queue:
             self._replay.start(item)  # before the child writes anything about it
-        run.order(item, self._index[id(item)], item_timeout(item, self._settings), attempts)
-        self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._queue.append(run)
+
+    def _start(self, run: ForkedRun, turn: Turn) -> None:
+        item = turn.item
+        run.order(item, self._index[id(item)], item_timeout(item, self._settings), turn.attempts)
+        self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._alive.append(run)
         self._statistics.children += 1
 
@@ -168,7 +198,7 @@ class Scheduler:
             if report.outcome == "failed" and _reruns.wants_another(item, run.attempts):
                 report.outcome = "rerun"  # type: ignore[assignment] # what pytest-rerunfailures calls it
                 report.rerun = run.attempts  # type: ignore[attr-defined]
-                self._waiting.appendleft((item, run.attempts + 1))
+                self._waiting.again(item, run.attempts + 1)
         self._replay.report(item, report)
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
@@ -181,9 +211,10 @@ class Scheduler:
         """Act on the last word, and on what pytest wants now."""
         if run.last_word is not None and not run.timed_out:
             self._statistics.fork_seconds.append(max(0.0, run.last_word[-1] - run.ordered))
+            self._durations.note(run.test.nodeid, run.duration)
             self._replay.last_word(run.last_word)
             if run.last_word[0] == "again" and run.item is not None:
-                self._waiting.appendleft((run.item, run.attempts + 1))
+                self._waiting.again(run.item, run.attempts + 1)
         if self._session.shouldfail:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
@@ -211,8 +242,7 @@ class Scheduler:
         try:
             for run in self._alive:
                 run.interrupt(INTERRUPT_GRACE)
-            self._waiting.clear()
-            self._queue.clear()
+            self._forget_tests()
             while self._alive:
                 self._wait()
                 self._alive = [run for run in self._alive if not self._let_go(run)]
@@ -236,6 +266,10 @@ class Scheduler:
             except forkcore.ForkcoreError:
                 pass  # it never was, or its template is gone
             self._source.give_back(run)
+        self._forget_tests()
+        self._alive.clear()
+
+    def _forget_tests(self) -> None:
         self._waiting.clear()
         self._queue.clear()
-        self._alive.clear()
+        self._early = 0

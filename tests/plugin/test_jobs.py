@@ -99,3 +99,49 @@ def test_an_early_end(suite: Suite) -> None:
     run = suite.forked("-x", "--fork-jobs=2")
     assert run.outcomes() == {"test_a": "passed", "test_b": "failed"}
     assert not suite.processes()
+
+
+def test_a_long_test_starts_before_its_turn(suite: Suite) -> None:
+    """In the second run, when it is known to be long; its report still comes in its turn."""
+    suite.write(
+        test_long="""
+        import pytest, time
+        def note(word):
+            with open("log", "a") as file: print(word, file=file)
+        @pytest.mark.parametrize("n", range(6))
+        def test_short(n): note(n)
+        def test_long():
+            note("long")
+            time.sleep(1)
+        """
+    )
+    first = suite.forked("-v", "--fork-jobs=2")
+    started_first = (suite.path / "log").read_text().split()
+    (suite.path / "log").unlink()
+    second = suite.forked("-v", "--fork-jobs=2")
+    started_second = (suite.path / "log").read_text().split()
+    assert "long" not in started_first[:4]
+    assert "long" in started_second[:3]
+    assert steady_records(first) == steady_records(second)
+    (suite.path / "log").unlink()
+    suite.forked("-p", "no:cacheprovider", "--fork-jobs=2")
+    assert "long" not in (suite.path / "log").read_text().split()[:4]
+
+
+def test_a_long_test_that_crashes_before_its_turn(suite: Suite) -> None:
+    """It is reported in its turn, and leaves nothing."""
+    suite.write(
+        test_long="""
+        import os, pytest, time
+        @pytest.mark.parametrize("n", range(6))
+        def test_short(n): time.sleep(0.02)
+        def test_long():
+            time.sleep(0.2)
+            if os.path.exists("crash"): os.abort()
+        """
+    )
+    assert suite.forked("--fork-jobs=2").code == 0
+    (suite.path / "crash").touch()
+    run = suite.forked("--fork-jobs=2")
+    assert list(run.outcomes().items())[-1] == ("test_long", "failed")
+    assert not suite.processes()
