@@ -28,6 +28,7 @@ class Settings:
         jobs: Children that run tests at a time.
         template: Where the template comes from: one of `TEMPLATES`.
         output_limit: Bytes of captured output that are kept, for each stream of each phase.
+        overlaps: Tests that are not forked run while forked ones do.
     """
 
     forks_all: bool
@@ -36,6 +37,7 @@ class Settings:
     jobs: int
     template: str
     output_limit: int
+    overlaps: bool
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -81,6 +83,7 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
     parser.addini("fork_jobs", "Forked tests at a time: a number, or 'auto'.", default="1")
+    parser.addini("fork_jobs_overlap", "Run tests that are not forked beside forked ones.", type="bool", default=False)
     parser.addini("fork_output_limit", "Bytes kept of each captured stream of a forked test.", default=str(16 << 20))
 
 
@@ -97,6 +100,7 @@ def read_settings(config: pytest.Config) -> Settings:
         jobs=_read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs"),
         template=_read_template(_option_or_ini(config, "fork_template")),
         output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
+        overlaps=bool(config.getini("fork_jobs_overlap")),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 from collections import deque
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from pytest_forkiso._order import StartOrder
 from pytest_forkiso._replay import Replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import pytest
 
@@ -50,6 +51,8 @@ class Scheduler:
         self._waiting = StartOrder(settings.jobs, self._durations.seconds, self._durations.short)
         self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
         self._early = 0  # started, and not in the queue yet
+        self._announced: ForkedRun | None = None  # pytest was told that this test begins
+        self._is_beside = False  # pytest's own process runs tests of its own meanwhile
         self._alive: list[ForkedRun] = []  # started and not yet reaped
 
     # ------------------------------------------------------------------------------------------------------ the outside
@@ -63,12 +66,36 @@ class Scheduler:
             KeyboardInterrupt: Here, or in a test; all children have ended.
             forkcore.TemplateDied: The template is gone.
         """
+        self._is_beside = False
         self._waiting.extend(items)
-        try:
+        with self._ending():
             self._start_more()
             while self._queue or self._early or len(self._waiting):
                 self._step()
                 self._start_more()
+
+    def run_beside(self, items: Iterable[pytest.Item] = ()) -> None:
+        """Start tests as far as there is room, and report those that are through; waits for none.
+
+        To be called between tests that run in this process; `run` waits for all that were started.
+
+        Args:
+            items: To be added to those that wait.
+
+        Raises:
+            BaseException: As `run` does.
+        """
+        self._is_beside = True
+        self._waiting.extend(items)
+        with self._ending():
+            self._step(longest=0.0)
+            self._start_more()
+
+    @contextlib.contextmanager
+    def _ending(self) -> Iterator[None]:
+        """End all children when the run ends early."""
+        try:
+            yield
         except KeyboardInterrupt:
             self._interrupt()
             raise
@@ -119,9 +146,14 @@ class Scheduler:
             self._enqueue(run, run.test)
 
     def _enqueue(self, run: ForkedRun, item: pytest.Item) -> None:
-        if not self._queue:
-            self._replay.start(item)  # before the child writes anything about it
+        if not self._queue and not self._is_beside:
+            self._announce(run, item)  # before the child writes anything about it
         self._queue.append(run)
+
+    def _announce(self, run: ForkedRun, item: pytest.Item) -> None:
+        if self._announced is not run:
+            self._announced = run
+            self._replay.start(item)
 
     def _start(self, run: ForkedRun, turn: Turn) -> None:
         item = turn.item
@@ -130,18 +162,18 @@ class Scheduler:
         self._alive.append(run)
         self._statistics.children += 1
 
-    def _step(self) -> None:
-        """Wait for something to happen, and act on it."""
-        self._wait()
+    def _step(self, longest: float = LONGEST_WAIT) -> None:
+        """Wait for something to happen, for some seconds at most, and act on it."""
+        self._wait(longest)
         self._reap()
         while self._queue and self._report_first():
             pass
 
-    def _wait(self) -> None:
+    def _wait(self, longest: float = LONGEST_WAIT) -> None:
         deadlines = [left for run in self._alive if (left := run.seconds_left()) is not None]
         if any(run.child.returncode is not None for run in self._alive):
             deadlines.append(0.0)  # its end was heard of on the way to something else: nothing more would wake us
-        for key, _ in self._selector.select(min(*deadlines, LONGEST_WAIT) if deadlines else None):
+        for key, _ in self._selector.select(min([*deadlines, longest])):
             if key.data is None:
                 self._source.template.process_events()
             else:
@@ -168,13 +200,16 @@ class Scheduler:
         """Report what is there of the test whose turn it is; tell whether it is through."""
         run = self._queue[0]
         item = run.test
+        if self._is_beside and not _is_through(run):
+            return False  # pytest is told of one test after another, and its own is the next
+        self._announce(run, item)
         while run.events:
             event = run.events.pop(0)
             if event[0] == "shown":
                 run.answer(event)  # the child goes on when its report is on the terminal
             else:
                 self._replay.event(run, event)
-        if not run.is_over or (run.was_cut_off and not run.is_reaped):
+        if not _is_through(run):
             return False
         if run.has_died:
             self._report_death(run)
@@ -182,8 +217,8 @@ class Scheduler:
         self._queue.popleft()
         self._replay.finish(item)
         self._go_on(run)
-        if self._queue:
-            self._replay.start(self._queue[0].test)
+        if self._queue and not self._is_beside:
+            self._announce(self._queue[0], self._queue[0].test)
         return True
 
     def _report_death(self, run: ForkedRun) -> None:
@@ -273,3 +308,8 @@ class Scheduler:
         self._waiting.clear()
         self._queue.clear()
         self._early = 0
+
+
+def _is_through(run: ForkedRun) -> bool:
+    """Tell whether all is known that is to be reported of a test, in time."""
+    return run.is_over and (run.is_reaped or not run.was_cut_off)

@@ -103,14 +103,19 @@ class _OwnLoop:
         source = self._forked.make_source(session)
         with self._forked.scheduler(session, source) as scheduler:
             for is_forked, items in _stretches(self._forked, session.items):
-                if is_forked:
-                    scheduler.run(items)
+                if not is_forked:
+                    self._run_here(session, items, scheduler)
+                elif self._forked.settings.overlaps:
+                    scheduler.run_beside(items)
                 else:
-                    self._run_here(session, items)
+                    scheduler.run(items)
+            scheduler.run(())
         return True
 
-    def _run_here(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+    def _run_here(self, session: pytest.Session, items: list[pytest.Item], scheduler: Scheduler) -> None:
         for item in items:
+            if self._forked.settings.overlaps:
+                scheduler.run_beside()
             # Fixtures stay set up over the forked tests in between: those do not see them.
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=self._next_here(session, item))
             if session.shouldfail:

@@ -145,3 +145,51 @@ def test_a_long_test_that_crashes_before_its_turn(suite: Suite) -> None:
     run = suite.forked("--fork-jobs=2")
     assert list(run.outcomes().items())[-1] == ("test_long", "failed")
     assert not suite.processes()
+
+
+MEETING = """
+import pathlib, time
+import pytest
+def meet(own, other):
+    pathlib.Path(own).touch()
+    while not pathlib.Path(other).exists(): time.sleep(0.01)
+@pytest.mark.forked
+def test_forked():
+    print("from a child")
+    meet("a", "b")
+def test_here(): meet("b", "a")
+@pytest.mark.forked
+def test_after(): assert 0
+def test_last(): pass
+"""
+
+
+def test_unmarked_tests_run_beside_forked_ones(suite: Suite) -> None:
+    """Where the ini file says so; each is reported as a whole."""
+    suite.write(test_meet=MEETING)
+    run = suite.run("-p", "forkiso", "-o", "fork_jobs_overlap=true", "--fork-timeout=30", "-v")
+    assert run.outcomes() == {
+        "test_forked": "passed",
+        "test_here": "passed",
+        "test_after": "failed",
+        "test_last": "passed",
+    }
+    kinds = [row["kind"] for row in run.records if row["kind"] in ("start", "finish")]
+    assert kinds == ["start", "finish"] * 4
+    assert not suite.processes()
+
+
+def test_an_unmarked_test_ends_the_run_beside_forked_ones(suite: Suite) -> None:
+    """-x after its failure: what still runs is ended."""
+    suite.write(
+        test_end="""
+        import pytest, threading
+        @pytest.mark.forked
+        def test_forked(): threading.Event().wait()
+        def test_here(): assert 0
+        def test_never(): pass
+        """
+    )
+    run = suite.run("-p", "forkiso", "-o", "fork_jobs_overlap=true", "-x")
+    assert run.outcomes() == {"test_here": "failed"}
+    assert not suite.processes()
