@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
     from forkcore._child import Channel
     from forkcore._context import Context, adopt, fork_here, new, new_exec
+    from forkcore._many import Waited
     from forkcore._server import take_args
     from forkcore._state import ExitStatus, ResourceUsage
     from forkcore._sync import Template
-    from forkcore._sync_child import Child
+    from forkcore._sync_child import Child, wait
     from forkcore.errors import (
         ChildDied,
         ForkcoreError,
@@ -55,11 +56,13 @@ __all__ = [
     "Template",
     "TemplateDied",
     "TimeoutExpired",
+    "Waited",
     "adopt",
     "fork_here",
     "new",
     "new_exec",
     "take_args",
+    "wait",
 ]
 
 _HOMES = {
@@ -70,11 +73,13 @@ _HOMES = {
     "ForkExecutor": "executor",
     "ResourceUsage": "_state",
     "Template": "_sync",
+    "Waited": "_many",
     "adopt": "_context",
     "fork_here": "_context",
     "new": "_context",
     "new_exec": "_context",
     "take_args": "_server",
+    "wait": "_sync_child",
 }
 _SUBMODULES = frozenset(("aio", "early", "errors", "executor", "sandbox"))
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import deque
+
+from forkcore._bell import Bell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from forkcore._executor_calls import Call
-
-_MANY = 4096
 
 
 class CallQueue:
@@ -23,45 +22,36 @@ class CallQueue:
         # Reentrant, because a destructor that closes the queue may run at any point.
         self._lock = threading.RLock()
         self._calls: deque[Call] = deque()
-        self._bell: tuple[socket.socket, socket.socket] | None = None
+        self._bell: Bell | None = None
         self.is_closed = False
 
-    def listen(self) -> socket.socket:
+    def listen(self) -> Bell:
         """Put up the bell.
 
         Returns:
-            A socket that is readable when it was rung; owned by the queue, until `hang_up`.
+            It is rung when there is something to do; owned by the queue, until `hang_up`.
 
         Raises:
             OSError: EMFILE.
         """
-        self._bell = socket.socketpair()
-        for end in self._bell:
-            end.setblocking(False)
-        return self._bell[0]
+        self._bell = Bell()
+        return self._bell
 
     def hear(self) -> None:
         """Take note of the bell."""
         if self._bell is not None:
-            try:
-                # Whoever has rung more often than that is heard again.
-                self._bell[0].recv(_MANY)
-            except BlockingIOError:
-                return
+            self._bell.hear()
 
     def hang_up(self) -> None:
         """Take the bell down: nobody listens any more."""
         with self._lock:
             bell, self._bell = self._bell, None
-        for end in bell or ():
-            end.close()
+        if bell is not None:
+            bell.take_down()
 
     def _ring(self) -> None:
         if self._bell is not None:
-            try:
-                self._bell[1].send(b"!")
-            except BlockingIOError:
-                return  # it has been rung often enough
+            self._bell.ring()
 
     def check(self) -> None:
         """Refuse further calls after `close`.

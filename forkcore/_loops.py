@@ -10,7 +10,7 @@ from forkcore import _steps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from forkcore._proc import DirectProcess
     from forkcore._steps import Steps, T
@@ -194,6 +194,30 @@ async def _wait_in_thread(process: DirectProcess) -> None:
     await ended
 
 
+async def wait_for_any(
+    links: Collection[SyncLink], processes: Collection[DirectProcess], is_done: Callable[[], bool]
+) -> None:
+    """Wait until something holds of several templates, which any of them may report, or of several processes.
+
+    It must hold once all templates are gone and all processes ended.
+    """
+    for process in processes:
+        process.poll()
+    for link in links:
+        link.poll()
+    while not is_done():
+        running = [asyncio.ensure_future(wait_for_end(one)) for one in processes if one.status is None]
+        running += [asyncio.ensure_future(wait_until(one, is_done)) for one in links if not one.connection.is_lost]
+        try:
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for one in running:
+                one.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+        for one in done:
+            one.result()
+
+
 async def perform(steps: Steps[T]) -> T:
     """Go through steps, awaiting what each of them asks for."""
     try:
@@ -209,7 +233,7 @@ async def perform(steps: Steps[T]) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended) -> bool:
+async def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended | _steps.AnyOf) -> bool:
     try:
         async with asyncio.timeout(wait.timeout):
             if isinstance(wait, _steps.Until):
@@ -217,6 +241,8 @@ async def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended) -> bool:
             elif isinstance(wait, _steps.Sent):
                 outgoing = wait.link.connection.outgoing
                 await wait_until(wait.link, lambda: not outgoing)
+            elif isinstance(wait, _steps.AnyOf):
+                await wait_for_any(wait.links, wait.processes, wait.is_done)
             else:
                 await wait_for_end(wait.process)
     except TimeoutError:

@@ -16,8 +16,9 @@ import time
 
 from forkcore._state import UNKNOWN_STATUS, ExitStatus, ResourceUsage, decode_status
 
-_FIRST_PAUSE = 0.0005
-_LAST_PAUSE = 0.05
+FIRST_PAUSE = 0.0005
+LAST_PAUSE = 0.05
+_LONGEST_POLL = 2**31 - 1  # milliseconds that fit into the int of poll(2)
 
 
 class DirectProcess:
@@ -67,7 +68,7 @@ class DirectProcess:
             Its status, or None after `timeout` seconds.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         while (status := self.poll()) is None:
             remaining = None if deadline is None else deadline - time.monotonic()
             if remaining is not None and remaining <= 0:
@@ -76,22 +77,35 @@ class DirectProcess:
                 continue
             # Without pidfd: ask now and then, as subprocess does.
             time.sleep(pause if remaining is None else min(pause, remaining))
-            pause = min(pause * 2, _LAST_PAUSE)
+            pause = min(pause * 2, LAST_PAUSE)
         return status
 
     def _wait_pidfd(self, timeout: float | None) -> bool:
-        with self._lock:
-            pidfd = self._pidfd
-            if pidfd is None:
-                return self.status is not None
-            self._waiters += 1
+        pidfd = self.hold_pidfd()
+        if pidfd is None:
+            return self.status is not None
         try:
             wait_readable([pidfd], timeout)
         finally:
-            with self._lock:
-                self._waiters -= 1
-                self._close_pidfd()
+            self.release_pidfd()
         return True
+
+    def hold_pidfd(self) -> int | None:
+        """Give a descriptor as `fileno` does, that stays open until `release_pidfd`.
+
+        Returns:
+            None where there is nothing to release: the process has been reaped, or there is no pidfd.
+        """
+        with self._lock:
+            if self._pidfd is not None:
+                self._waiters += 1
+            return self._pidfd
+
+    def release_pidfd(self) -> None:
+        """Give up what `hold_pidfd` gave."""
+        with self._lock:
+            self._waiters -= 1
+            self._close_pidfd()
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has been reaped already."""
@@ -162,9 +176,17 @@ def wait_readable(fds: list[int], timeout: float | None, *, writable: bool = Fal
     poller = select.poll()
     for fd in fds:
         poller.register(fd, select.POLLIN | (select.POLLOUT if writable else 0))
+    return [fd for fd, _ in poller.poll(to_milliseconds(timeout))]
+
+
+def to_milliseconds(timeout: float | None) -> int | None:
+    """Give a timeout in seconds as ``poll`` takes it; one that is too long for that is cut off."""
+    if timeout is None:
+        return None
+    if timeout * 1000 > _LONGEST_POLL:
+        return _LONGEST_POLL
     # Rounded up, lest the last millisecond become a busy loop.
-    milliseconds = None if timeout is None else max(0, -int(-timeout * 1000 // 1))
-    return [fd for fd, _ in poller.poll(milliseconds)]
+    return max(0, -int(-timeout * 1000 // 1))
 
 
 class Orphans:

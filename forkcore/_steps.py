@@ -19,7 +19,7 @@ from forkcore.errors import ForkcoreError, TimeoutExpired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator
     from typing import TypeAlias, TypeVar
 
     from forkcore._client import ChildCore, TemplateCore
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
     Process: TypeAlias = RemoteProcess[SyncLink] | DirectProcess
-    Steps: TypeAlias = Generator["Until | Sent | Ended", bool, T]
+    Steps: TypeAlias = Generator["Until | Sent | Ended | AnyOf", bool, T]
 
 # How long `close` waits for an idle process that has nothing left to do, before it kills it.
 _GRACE = 2.0
@@ -62,6 +62,24 @@ class Ended:
 
     def __init__(self, process: DirectProcess, timeout: float | None) -> None:
         self.process = process
+        self.timeout = timeout
+
+
+class AnyOf:
+    """Wait until something holds of several templates, which any of them may report, or of several processes."""
+
+    __slots__ = ("is_done", "links", "processes", "timeout")
+
+    def __init__(
+        self,
+        links: Collection[SyncLink],
+        processes: Collection[DirectProcess],
+        is_done: Callable[[], bool],
+        timeout: float | None,
+    ) -> None:
+        self.links = links
+        self.processes = processes
+        self.is_done = is_done
         self.timeout = timeout
 
 

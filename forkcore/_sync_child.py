@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from forkcore import _steps
+from forkcore import _many, _steps
 from forkcore._base import ChildBase
+from forkcore._sync_any import wait_for_any
 from forkcore.errors import TimeoutExpired
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
     from typing import Self
 
@@ -31,11 +33,13 @@ def perform(steps: Steps[T]) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended) -> bool:
+def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended | _steps.AnyOf) -> bool:
     if isinstance(wait, _steps.Until):
         return wait.link.wait_until(wait.is_done, wait.timeout)
     if isinstance(wait, _steps.Sent):
         return wait.link.flush(wait.timeout)
+    if isinstance(wait, _steps.AnyOf):
+        return wait_for_any(wait.links, wait.processes, wait.is_done, wait.timeout)
     return wait.process.wait(wait.timeout) is not None
 
 
@@ -95,3 +99,26 @@ class Child(ChildBase):
         self.channel.close()
         if not self._is_detached:
             perform(_steps.child_end(self._core, None))
+
+
+def wait(
+    children: Iterable[Child], timeout: float | None = None, *, return_when: str = _many.ALL_COMPLETED
+) -> _many.Waited[Child]:
+    """Wait for many children at once, of any templates, as ``concurrent.futures.wait`` does for futures.
+
+    Children that could not be made, or whose template is gone, count as ended: `Child.poll` raises why.
+
+    Args:
+        children: To wait for.
+        timeout: Seconds, for all together; None waits for ever, 0 does not wait.
+        return_when: "ALL_COMPLETED" or "FIRST_COMPLETED", as the constants of
+            ``concurrent.futures`` are.
+
+    Returns:
+        Two sets: those that have ended by then, and those that have not.
+
+    Raises:
+        ValueError: There is no such `return_when`.
+        OSError: EMFILE, where another thread waits for one of the templates.
+    """
+    return perform(_many.wait_steps(children, timeout, return_when))

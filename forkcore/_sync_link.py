@@ -7,7 +7,7 @@ import threading
 import time
 
 from forkcore._link import Link
-from forkcore._proc import DirectProcess, wait_readable
+from forkcore._proc import DirectProcess, to_milliseconds, wait_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class SyncLink(Link):
                 if remaining is not None and remaining <= 0:
                     return False
                 if self.is_reading:
-                    self._changed.wait(remaining)
+                    self._changed.wait(None if remaining is None else min(remaining, threading.TIMEOUT_MAX))
                 else:
                     self._read_once(remaining)
             return True
@@ -51,6 +51,24 @@ class SyncLink(Link):
             wait_readable([self.sock.fileno()], timeout, writable=writable)
         finally:
             self.lock.acquire()
+            self.resign()
+
+    def take_over(self) -> bool:
+        """Become the one thread that reads, having taken in all that has arrived; to be given up by `resign`.
+
+        Returns:
+            False where another thread is that already, or the template is gone.
+        """
+        with self.lock:
+            self.poll()
+            if self.is_reading or self.connection.is_lost:
+                return False
+            self.is_reading = True
+            return True
+
+    def resign(self) -> None:
+        """Stop being the one thread that reads: another one that waits goes on."""
+        with self._changed:
             self.stop_reading()
             if not self.connection.is_lost:
                 self.write_some()
@@ -75,7 +93,7 @@ class SyncLink(Link):
         poller = select.poll()
         poller.register(self.sock.fileno(), select.POLLOUT)
         # Room may be there already, where it is descriptors under way that are too many.
-        ready = poller.poll(None if timeout is None else int(timeout * 1000) + 1)
+        ready = poller.poll(to_milliseconds(timeout))
         if ready and not self.write_some():
             time.sleep(0.001)
 

@@ -16,7 +16,7 @@ import contextlib
 import functools
 
 import forkcore
-from forkcore import _steps
+from forkcore import _many, _steps
 from forkcore._base import ChildBase, TemplateBase
 from forkcore._loops import perform, send, send_in_background
 from forkcore.errors import TimeoutExpired
@@ -24,7 +24,7 @@ from forkcore.errors import TimeoutExpired
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import ParamSpec, Self
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     P = ParamSpec("P")
 
-__all__ = ["Child", "Template", "adopt", "fork_here", "new", "new_exec", "wrap"]
+__all__ = ["Child", "Template", "adopt", "fork_here", "new", "new_exec", "wait", "wrap"]
 
 _STREAM_LIMIT = 64 * 1024
 
@@ -221,6 +221,28 @@ class Template(TemplateBase):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+async def wait(
+    children: Iterable[Child], timeout: float | None = None, *, return_when: str = _many.ALL_COMPLETED
+) -> _many.Waited[Child]:
+    """Wait for many children at once, of any templates.
+
+    ``asyncio.wait`` needs a task for each of them, and this does not. Cancelling it loses nothing.
+
+    Args:
+        children: To wait for.
+        timeout: Seconds, for all together; None waits for ever, 0 does not wait.
+        return_when: "ALL_COMPLETED" or "FIRST_COMPLETED", as the constants of ``asyncio`` are.
+
+    Returns:
+        As `forkcore.wait`: two sets, those that have ended by then, and those that have not.
+
+    Raises:
+        ValueError: There is no such `return_when`.
+        OSError: EMFILE.
+    """
+    return await perform(_many.wait_steps(children, timeout, return_when))
 
 
 def wrap(template: forkcore.Template) -> Template:

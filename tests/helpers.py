@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import mmap
+import resource
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +34,16 @@ def open_descriptors() -> dict[int, str]:
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself
             found[int(entry.name)] = str(entry.readlink())
     return found
+
+
+def exhaust_descriptors() -> None:
+    """Let the next descriptor be one too many: no number below the limit is free."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = 0
+    in_use = set(open_descriptors())
+    while limit in in_use:
+        limit += 1
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def children() -> dict[int, str]:

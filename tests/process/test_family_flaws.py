@@ -17,7 +17,7 @@ from targets import result
 import forkcore
 from forkcore import _fds
 
-from helpers import open_descriptors, process_state, wait_for
+from helpers import exhaust_descriptors, process_state, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,16 +59,6 @@ def descriptor_limit() -> Iterator[None]:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-
-def exhaust_descriptors() -> None:
-    """Let the next descriptor be one too many: no number below the limit is free."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = 0
-    in_use = set(open_descriptors())
-    while limit in in_use:
-        limit += 1
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 @pytest.mark.usefixtures("descriptor_limit")
