@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         ObjectSpent,
         ProtocolError,
         RemoteError,
+        SandboxUnavailable,
         TargetNotFound,
         TemplateDied,
         TimeoutExpired,
     )
     from forkcore.executor import ForkExecutor
+    from forkcore.sandbox import Sandbox
 
 __all__ = [
     "Channel",
@@ -52,6 +54,8 @@ __all__ = [
     "ProtocolError",
     "RemoteError",
     "ResourceUsage",
+    "Sandbox",
+    "SandboxUnavailable",
     "TargetNotFound",
     "Template",
     "TemplateDied",
@@ -72,6 +76,7 @@ _HOMES = {
     "ExitStatus": "_state",
     "ForkExecutor": "executor",
     "ResourceUsage": "_state",
+    "Sandbox": "sandbox",
     "Template": "_sync",
     "Waited": "_many",
     "adopt": "_context",

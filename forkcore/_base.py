@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from forkcore._state import ExitStatus
     from forkcore._sync_link import SyncLink
     from forkcore.errors import ForkcoreError
+    from forkcore.sandbox import Sandbox
 
 
 class ChildBase:
@@ -278,8 +279,10 @@ class TemplateBase:
             link.poll()
 
     @staticmethod
-    def _run_options(*, title: str | None, reseed: bool) -> list[m.Field]:
+    def _run_options(*, title: str | None, reseed: bool, sandbox: Sandbox | None) -> list[m.Field]:
         options = option_fields(title=title)
+        if sandbox is not None:
+            options.append((m.SANDBOX, sandbox.encode()))
         if not reseed:
             options.append((m.KEEP_RANDOM, b""))
         return options

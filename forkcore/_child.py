@@ -10,11 +10,11 @@ import posix
 import sys
 
 from forkcore import _messages as m
-from forkcore.errors import TargetNotFound
+from forkcore.errors import SandboxUnavailable, TargetNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any, Self
 
     from forkcore._messages import Field
@@ -89,12 +89,18 @@ def _open_file(description: bytes, fd: Any) -> Any:
     )
 
 
-def apply_options(options: Iterable[Field]) -> None:
-    """Set what was asked for this very process: environment, directory, umask, search path.
+def apply_options(options: Iterable[Field], vanishing: Collection[int] = ()) -> None:  # noqa: C901 - a branch for each
+    """Set what was asked for this very process: environment, directory, umask, search path; and its sandbox, last.
+
+    Args:
+        options: Fields of a command.
+        vanishing: Descriptors that will be closed before the user's code runs.
 
     Raises:
         OSError: No such directory, or no access to it.
+        SandboxUnavailable: This system does not give what the sandbox asks for.
     """
+    sandbox: bytes | None = None
     environment: dict[bytes, bytes] | None = None
     path: list[str] = []
     for tag, data in options:
@@ -110,11 +116,17 @@ def apply_options(options: Iterable[Field]) -> None:
             posix.umask(int(data))
         elif tag == m.SEARCH_PATH:
             path.append(data.decode("utf-8", "surrogateescape"))
+        elif tag == m.SANDBOX:
+            sandbox = data
     if environment is not None:
         _replace_environment(environment)
     if path:
         sys.path[:] = path
         sys.path_importer_cache.clear()
+    if sandbox is not None:
+        from forkcore._sandbox_apply import apply_encoded
+
+        apply_encoded(sandbox, vanishing)
 
 
 def _replace_environment(environment: dict[bytes, bytes]) -> None:
@@ -203,6 +215,8 @@ def _find_module(module_name: str, name: str) -> Any:
 
 def describe_failure(error: BaseException) -> bytes:
     """Encode an exception, with its traceback, as the payload of FAILED or ERROR."""
+    if isinstance(error, SandboxUnavailable):
+        return m.pack_failure(m.UNAVAILABLE, *error.missing)
     category = m.NOT_FOUND if isinstance(error, TargetNotFound) else m.REMOTE
     kind = type(error)
     name = kind.__qualname__
@@ -234,3 +248,10 @@ def users_part(error: BaseException) -> Any:
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_PLACE):
         traceback = traceback.tb_next
     return traceback
+
+
+def annotate(error: BaseException) -> None:
+    """Add to an exception of the user's function which limit of this process's sandbox it speaks of, if any."""
+    sandbox = sys.modules.get("forkcore._sandbox_apply")
+    if sandbox is not None:
+        sandbox.annotate(error)

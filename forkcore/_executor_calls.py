@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from forkcore._sync import Child
     from forkcore.errors import ForkcoreError
+    from forkcore.sandbox import Sandbox
 
 _CHUNK = 256 * 1024
 _MAIN_NAMES = (b"__main__", b"__mp_main__")  # the second, in what came from a child
@@ -91,10 +92,11 @@ class Performer:
         outgoing: What it has not been sent yet.
     """
 
-    __slots__ = ("_incoming", "call", "calls_left", "child", "is_at_end", "outgoing")
+    __slots__ = ("_incoming", "_sandbox", "call", "calls_left", "child", "is_at_end", "outgoing")
 
-    def __init__(self, child: Child, calls_left: int | None) -> None:
+    def __init__(self, child: Child, calls_left: int | None, sandbox: Sandbox | None = None) -> None:
         child.channel.setblocking(False)
+        self._sandbox = sandbox
         self.child = child
         self.call: Call | None = None
         self.calls_left = calls_left
@@ -165,4 +167,7 @@ class Performer:
             status = self.child.poll()
             text = f"the child of this call (pid {self.child.pid}) {status} before it gave a result"
             failure = ChildDied(text, self.child.pid, status)
+            reason = None if self._sandbox is None or status is None else self._sandbox.explain(status)
+            if reason is not None:
+                failure.add_note(reason)
         call.future.set_exception(failure)

@@ -114,6 +114,7 @@ def _perform(data: bytearray) -> bytes:
 
 def _describe(error: BaseException, about: str) -> bytes:
     """Encode an exception: itself, if it can be pickled, and texts that stand for it otherwise."""
+    _annotate(error)
     error = error.with_traceback(_users_part(error.__traceback__))
     try:
         text = "".join(traceback.format_exception(error))
@@ -126,6 +127,13 @@ def _describe(error: BaseException, about: str) -> bytes:
         itself = b""  # the parent makes a RemoteError of the texts
     kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     return pickle.dumps((itself, kind, message, text, about))
+
+
+def _annotate(error: BaseException) -> None:
+    """Add which limit of this process's sandbox an exception speaks of; room for the reply is made as well."""
+    sandbox = sys.modules.get("forkcore._sandbox_apply")
+    if sandbox is not None:
+        sandbox.annotate(error)
 
 
 def _users_part(trace: TracebackType | None) -> TracebackType | None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from forkcore._executor_queue import CallQueue
     from forkcore._sync import Template
+    from forkcore.sandbox import Sandbox
 
 # How long the end of a killed child is waited for, where everything has gone wrong already.
 _PATIENCE = 2.0
@@ -33,6 +34,7 @@ class Settings:
         calls_per_child: After so many a child is replaced; None for never.
         initializer: The pickle of a call.
         preload: Modules to import in the template.
+        sandbox: What each child may use and touch; None for everything.
         origin: What to fork the template from, borrowed; None for the default template.
     """
 
@@ -44,12 +46,14 @@ class Settings:
         initializer: bytes,
         preload: Sequence[str],
         origin: Template | None,
+        sandbox: Sandbox | None,
     ) -> None:
         self.max_workers = max_workers
         self.calls_per_child = calls_per_child
         self.initializer = initializer
         self.preload = preload
         self.origin = origin
+        self.sandbox = sandbox
 
 
 class CallThread(threading.Thread):
@@ -122,13 +126,13 @@ class CallThread(threading.Thread):
         try:
             clone = self._keeper.fork(needs_main=call.needs_main)
             clone.send_arg(settings.initializer, b"%d" % (settings.calls_per_child or _executor_child.NO_LIMIT))
-            child = clone.run(_executor_child.TARGET, die_with_parent=True)
-        except (ForkcoreError, OSError) as error:
+            child = clone.run(_executor_child.TARGET, die_with_parent=True, sandbox=settings.sandbox)
+        except (ForkcoreError, OSError, LookupError) as error:
             if clone is not None:
                 clone.close()
             call.future.set_exception(error)
             return None
-        performer = Performer(child, settings.calls_per_child)
+        performer = Performer(child, settings.calls_per_child, settings.sandbox)
         self._performers.add(performer)
         return performer
 

@@ -16,7 +16,7 @@ from atexit import _ncallbacks, _run_exitfuncs
 from posix import _exit
 from sys import _current_frames
 
-from forkcore._child import users_part
+from forkcore._child import annotate, users_part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def _exit_code(error: SystemExit) -> int:
 
 
 def _print_exception(error: BaseException) -> None:
+    annotate(error)
     error = error.with_traceback(users_part(error))
     try:
         sys.excepthook(type(error), error, error.__traceback__)

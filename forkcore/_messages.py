@@ -54,6 +54,7 @@ BOUND = 0x62  # b: dies with the parent
 KEEP_RANDOM = 0x72  # r: random sources are not reseeded
 ALLOW_HAZARDS = 0x68  # h: names of hazards that are accepted
 EMPTY_ENVIRONMENT = 0x7A  # z: replaces the environment by an empty one
+SANDBOX = 0x73  # s: marshalled fields of a `forkcore.sandbox.Sandbox`
 
 DESCRIPTOR_TAGS = frozenset((INTEGER, SOCKET, FILE))
 ARGUMENT_TAGS = frozenset((BYTES, INTEGER, SOCKET, FILE))
@@ -63,6 +64,7 @@ REMOTE = "remote"
 NOT_FOUND = "target"
 HAZARD = "hazard"
 FORK_FAILED = "fork"
+UNAVAILABLE = "sandbox"
 
 Field = tuple[int, bytes]
 

@@ -20,6 +20,7 @@ from forkcore.errors import (
     ForkHazard,
     ProtocolError,
     RemoteError,
+    SandboxUnavailable,
     TargetNotFound,
 )
 
@@ -301,6 +302,8 @@ def decode_failure(payload: bytes) -> ForkcoreError:
             return ForkHazard(text, hazards)
         case m.NOT_FOUND, [message, kind, traceback]:
             return TargetNotFound(message, kind, traceback)
+        case m.UNAVAILABLE, missing:
+            return SandboxUnavailable(*missing)
         case m.REMOTE, [message, kind, traceback]:
             return RemoteError(f"{kind}: {message}", kind, traceback)
     raise ProtocolError(f"an unknown failure: {category!r} with {len(texts)} texts")

@@ -395,7 +395,7 @@ class TemplateProcess:
             if not call.keep_random:
                 _child.reseed()
             if call.options:
-                _child.apply_options(call.options)
+                _child.apply_options(call.options, (*self._own_fds, self._control.fileno(), call.channel))
             if function is None:
                 function = _child.resolve(call.target, self._namespace)
         except BaseException as error:  # noqa: BLE001 - whatever the user's module raises

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from forkcore._client import ChildCore
     from forkcore._state import ExitStatus
     from forkcore._sync_link import SyncLink
+    from forkcore.sandbox import Sandbox
 
     P = ParamSpec("P")
 
@@ -153,6 +154,7 @@ class Template(TemplateBase):
         title: str | None = None,
         reseed: bool = True,
         timeout: float | None = None,
+        sandbox: Sandbox | None = None,
     ) -> Child:
         """Call a function in the process; this object is spent.
 
@@ -166,14 +168,17 @@ class Template(TemplateBase):
             title: What ``ps`` shows; "forkcore: target" otherwise.
             reseed: Give it random numbers of its own, where a module keeps a global generator.
             timeout: Seconds, for the two cases in which it waits.
+            sandbox: What the child may use and touch. Where the system does not give that, `poll` and `wait` of the
+                child raise `SandboxUnavailable`.
 
         Raises:
             RemoteError: `preload` or `eval` failed.
             TemplateDied: The process, or the template it is forked from, is gone.
             TimeoutExpired: The template did not answer; nothing was changed.
             OSError: EMFILE; nothing was changed.
+            LookupError: The sandbox names a user that is not there; nothing was changed.
         """
-        options = self._run_options(title=title, reseed=reseed)
+        options = self._run_options(title=title, reseed=reseed, sandbox=sandbox)
         core = await perform(_steps.run(self._core, target, options, timeout, bound=die_with_parent))
         # No waiting from here on: a cancellation would lose the child.
         child = Child(core)

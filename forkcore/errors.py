@@ -119,6 +119,21 @@ class TemplateDied(ForkcoreError):
         return type(self), (self.args[0], self.pid, self.status)
 
 
+class SandboxUnavailable(ForkcoreError):
+    """This system does not give what a sandbox asks for; the function was not called.
+
+    Cause: `missing` says for each thing what it needs, why that cannot be had, and what to do about it. Remedy: that;
+    or ``missing="ignore"`` in the sandbox, to run without it.
+    """
+
+    def __init__(self, *missing: str) -> None:
+        super().__init__("; ".join(missing))
+        self.missing = missing
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), self.missing
+
+
 class ChildDied(ForkcoreError):
     """The child that performed a call of `forkcore.ForkExecutor` is gone, and gave no result.
 

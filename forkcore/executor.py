@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing import Any, ParamSpec, TypeVar
 
     from forkcore._sync import Template
+    from forkcore.sandbox import Sandbox
 
     P = ParamSpec("P")
     T = TypeVar("T")
@@ -52,6 +53,7 @@ class ForkExecutor(Executor):
         max_tasks_per_child: int | None = 1,
         preload: str | Iterable[str] = (),
         template: Template | None = None,
+        sandbox: Sandbox | None = None,
     ) -> None:
         """Make an executor; processes are started by the first call.
 
@@ -64,6 +66,8 @@ class ForkExecutor(Executor):
             preload: Modules to import in the template, once for all children.
             template: What to fork the executor's own template from; borrowed, and not to be
                 closed before the first call. None for the default template.
+            sandbox: What each child may use and touch; a child that stays for several calls has its limits for all of
+                them together.
 
         Raises:
             ValueError: A number below 1.
@@ -90,6 +94,7 @@ class ForkExecutor(Executor):
             initializer=pickle_call(initializer or _executor_child.do_nothing, initargs, {}),
             preload=[preload] if isinstance(preload, str) else list(preload),
             origin=template,
+            sandbox=sandbox,
         )
         self._owner = os.getpid()
         self._lock = threading.Lock()

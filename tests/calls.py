@@ -152,3 +152,14 @@ def linger(path: str) -> str:
 def environment(name: str) -> str | None:
     """Give a variable of the environment."""
     return os.environ.get(name)
+
+
+def allocate(size: int) -> int:
+    """Take so many bytes."""
+    return len(bytearray(size))
+
+
+def spin() -> None:
+    """Use the CPU, for ever."""
+    while True:
+        pass

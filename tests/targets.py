@@ -15,13 +15,19 @@ def reply(channel: Any, value: object) -> None:
     channel.sendall(pickle.dumps(value))
 
 
-def receive(channel: Any) -> Any:
-    """Read all up to the end of the stream, in the parent, and give the value that was sent."""
+def receive_bytes(channel: Any) -> bytes:
+    """Read all up to the end of the stream, in the parent."""
     parts = []
     while part := channel.recv(65536):
         parts.append(part)
     channel.close()
-    return pickle.loads(b"".join(parts)) if parts else None  # noqa: S301 - of our own child
+    return b"".join(parts)
+
+
+def receive(channel: Any) -> Any:
+    """Read all up to the end of the stream, in the parent, and give the value that was sent."""
+    data = receive_bytes(channel)
+    return pickle.loads(data) if data else None  # noqa: S301 - of our own child
 
 
 def result(child: Any) -> Any:

@@ -1,0 +1,203 @@
+"""Network, other processes, users and rights of a sandboxed child, by children that try to go beyond what they have."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template
+
+import forkcore
+from forkcore import Sandbox, SandboxUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and Landlock are Linux's")
+needs_root = pytest.mark.skipif(not IS_ROOT, reason="is for root")
+
+
+@pytest.fixture(params=IDENTITIES)
+def template(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
+    """Give a template of each kind of user."""
+    with make_template(request.param) as made:
+        yield made
+
+
+@pytest.fixture(params=IDENTITIES)
+def bare(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
+    """Give a template of each kind of user where the system allows no namespaces."""
+    with make_template(request.param, "namespaces") as made:
+        yield made
+
+
+@pytest.fixture
+def server(_no_leaks: None) -> Iterator[int]:
+    """Serve on the loopback device outside; gives the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.sendall(b"outside")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@pytest.fixture
+def bystander(_no_leaks: None) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a process outside that anybody may signal who is this test's user, or root."""
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        yield process
+        process.kill()
+
+
+def test_without_a_sandbox_the_server_is_reached(template: forkcore.Template, server: int) -> None:
+    """Or the tests below would show nothing."""
+    assert do(template, None, "connect", "127.0.0.1", server).result == "outside"
+    assert do(template, None, "serve_and_connect").result == "hello"
+
+
+def test_no_network_but_loopback(template: forkcore.Template, server: int) -> None:
+    """A server of the child's own is reached; one outside is not, though it listens on the same address."""
+    sandbox = Sandbox(network=False)
+    inside = do(template, sandbox, "serve_and_connect")
+    assert (inside.result, inside.means) == ("hello", {"network": "namespace"})
+    assert do(template, sandbox, "connect", "127.0.0.1", server).errno == "ECONNREFUSED"
+    assert do(template, sandbox, "connect", "192.0.2.1", 80).errno == "ENETUNREACH"
+    assert do(template, sandbox, "interfaces").result == ["lo"]
+
+
+def test_no_network_at_all(template: forkcore.Template, server: int) -> None:
+    """Not even a server of its own; sockets within the machine work."""
+    sandbox = Sandbox(network="none")
+    assert do(template, sandbox, "connect", "127.0.0.1", server).errno == "ENETUNREACH"
+    assert do(template, sandbox, "serve_and_connect").error == "OSError"
+    assert do(template, sandbox, "unix_sockets").result == "hello"
+
+
+def test_no_network_at_all_without_namespaces(bare: forkcore.Template, server: int) -> None:
+    """By seccomp, the same."""
+    sandbox = Sandbox(network="none")
+    refused = do(bare, sandbox, "connect", "127.0.0.1", server)
+    assert (refused.errno, refused.means) == ("EACCES", {"network": "seccomp"})
+    assert do(bare, sandbox, "serve_and_connect").errno == "EACCES"
+    assert do(bare, sandbox, "unix_sockets").result == "hello"
+
+
+def test_loopback_needs_namespaces(bare: forkcore.Template, server: int) -> None:
+    """Without them it is refused, or named where the child goes on."""
+    with pytest.raises(SandboxUnavailable, match=r"^network=False needs namespaces, .* Remedy: run as root"):
+        do(bare, Sandbox(network=False), "facts")
+    went_on = do(bare, Sandbox(network=False, missing="ignore"), "connect", "127.0.0.1", server)
+    assert went_on.result == "outside"
+    assert went_on.missing[0].startswith("network=False needs namespaces")
+
+
+def test_all_that_is_missing_is_named_at_once(bare: forkcore.Template) -> None:
+    """One line for each."""
+    with pytest.raises(SandboxUnavailable) as caught:
+        do(bare, Sandbox(network=False, hostname="box", private_tmp=True), "facts")
+    assert sorted(text.split()[0] for text in caught.value.missing) == ["hostname", "network=False", "private_tmp"]
+
+
+def test_hostname(template: forkcore.Template) -> None:
+    """Inside, and nowhere else."""
+    before = socket.gethostname()
+    assert do(template, Sandbox(hostname="box"), "facts").result["host"] == "box"
+    assert socket.gethostname() == before
+
+
+def test_other_processes_cannot_be_signalled(template: forkcore.Template, bystander: subprocess.Popen[bytes]) -> None:
+    """Not even by the same user; its own ones can."""
+    sandbox = Sandbox(signal_others=False)
+    killed = do(template, sandbox, "send_signal", bystander.pid, signal.SIGKILL)
+    assert killed.errno == "EPERM"
+    assert bystander.poll() is None
+    assert do(template, sandbox, "kill_own_child").result == signal.SIGKILL
+    assert do(template, sandbox, "send_signal", 0, 0).error is None
+
+
+def test_without_a_sandbox_a_bystander_can_be_killed(bystander: subprocess.Popen[bytes]) -> None:
+    """Or the test above would show nothing."""
+    with make_template(IDENTITIES[0]) as template:
+        assert do(template, None, "send_signal", bystander.pid, signal.SIGKILL).error is None
+    assert bystander.wait(20) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_signals_need_landlock(identity: str) -> None:
+    """Without it, an error names the remedy."""
+    with (
+        make_template(identity, "landlock") as template,
+        pytest.raises(SandboxUnavailable, match=r"^signal_others=False needs Landlock of Linux 6.12"),
+    ):
+        do(template, Sandbox(signal_others=False), "facts")
+
+
+@needs_root
+def test_another_user(bystander: subprocess.Popen[bytes]) -> None:
+    """Its number, its groups, and none of root's rights."""
+    with make_template("root") as template:
+        sandbox = Sandbox(user="nobody")
+        found = do(template, sandbox, "facts").result
+        assert (found["uid"], found["capabilities"]) == (65534, 0)
+        assert 0 not in found["groups"]
+        assert do(template, sandbox, "send_signal", bystander.pid, signal.SIGKILL).errno == "EPERM"
+        assert do(template, sandbox, "write", "/etc/forkcore-test", 1).errno == "EACCES"
+        together = Sandbox(user="nobody", network=False, read_only=True, private_tmp=True, hostname="box")
+        assert do(template, together, "serve_and_connect").result == "hello"
+        assert do(template, together, "write", "/tmp/file", 1).result == 1  # noqa: S108 - a private one
+    assert bystander.poll() is None
+
+
+def test_another_user_needs_root() -> None:
+    """An ordinary user is told so."""
+    with (
+        make_template("ordinary") as template,
+        pytest.raises(SandboxUnavailable, match=r"^user needs root, .* Remedy: run as root"),
+    ):
+        do(template, Sandbox(user=0), "facts")
+
+
+@needs_root
+def test_capabilities_of_root() -> None:
+    """Those that are named are kept, and no program gets the others back."""
+    with make_template("root") as template:
+        found = do(template, Sandbox(capabilities=["chown", "kill"]), "facts").result
+        assert (found["capabilities"], found["bounding"]) == (0b100001, 0b100001)
+        none = Sandbox(capabilities=())
+        assert do(template, none, "facts").result["capabilities"] == 0
+        assert do(template, none, "mount_something", "/mnt").errno == "EPERM"
+
+
+def test_a_user_namespace_gives_no_rights() -> None:
+    """An ordinary user in namespaces of its own is as mighty as before: not at all."""
+    sandbox = Sandbox(network=False, private_tmp=True)
+    with make_template("ordinary") as template:
+        before = do(template, None, "facts").result
+        inside = do(template, sandbox, "facts").result
+        assert inside["uid"] == before["uid"]
+        assert inside["capabilities"] == 0
+        assert do(template, sandbox, "mount_something", "/mnt").errno == "EPERM"
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_no_new_privs(template: forkcore.Template, value: Literal[True, False]) -> None:
+    """As it was asked for."""
+    found = do(template, Sandbox(no_new_privs=value), "facts").result
+    assert found["no_new_privs"] == str(int(value))

@@ -1,0 +1,290 @@
+"""What the children of the sandbox tests do, and what their templates are made to lack.
+
+Everything is imported at the top: an ordinary user may not be able to read the modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes  # noqa: F401 - the sandbox needs it
+import encodings.idna  # noqa: F401 - to look up a host
+import errno
+import fcntl  # noqa: F401 - as above
+import json
+import os
+import resource
+import signal
+import socket
+import struct
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+from forkcore import _sandbox_apply, _sandbox_credentials, _sandbox_namespaces, _sandbox_seccomp, _sandbox_system
+from forkcore import _sandbox_landlock as landlock
+from forkcore import _sandbox_limits as limits  # noqa: F401 - as above
+from forkcore import _sandbox_mounts as mounts  # noqa: F401 - as above
+
+ORDINARY = 65534
+_NAMESPACES = ("user", "mnt", "net", "uts")
+
+
+# Worlds: called in a template, by `eval`.
+
+
+def become_ordinary() -> None:
+    """Lose root's rights, where the process has them."""
+    if os.getuid() == 0:
+        _sandbox_credentials.become(ORDINARY, ORDINARY, [])
+
+
+def deny_namespaces() -> None:
+    """Go where the system allows no new namespaces: as with user.max_user_namespaces=0 and its like.
+
+    Root stays root and can become an ordinary user there; an ordinary user stays one.
+    """
+    is_root = os.getuid() == 0
+    if not is_root:
+        _sandbox_namespaces.enter_user()
+    else:
+        _enter_user_namespace_of_two()
+    for kind in _NAMESPACES:
+        Path(f"/proc/sys/user/max_{kind}_namespaces").write_text("0")
+    _sandbox_credentials.keep_capabilities(["setuid", "setgid"] if is_root else [])
+
+
+def _enter_user_namespace_of_two() -> None:
+    """Enter one that knows root and an ordinary user; a process outside of it must say who they are."""
+    is_inside, entered = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        target = os.getppid()
+        os.close(entered)
+        os.read(is_inside, 1)
+        for kind in ("uid", "gid"):
+            Path(f"/proc/{target}/{kind}_map").write_text(f"0 0 1\n{ORDINARY} {ORDINARY} 1\n")
+        os._exit(0)
+    _sandbox_system.unshare(_sandbox_system.CLONE_NEWUSER)
+    os.close(entered)
+    os.close(is_inside)
+    if os.waitpid(pid, 0)[1]:
+        raise RuntimeError("the users of the namespace could not be named")
+
+
+def deny_calls(*numbers: int) -> None:
+    """Let system calls fail as if the kernel did not have them, as containers do it."""
+    program = [(0x20, 0, 0, 0)]
+    for number in numbers:
+        program += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | errno.ENOSYS)]
+    program.append((0x06, 0, 0, 0x7FFF0000))
+    _sandbox_credentials.forbid_new_privileges()
+    _sandbox_seccomp.install(program)
+
+
+def deny_landlock() -> None:
+    """Go where the kernel has no Landlock."""
+    deny_calls(_sandbox_system.LANDLOCK_CREATE_RULESET)
+
+
+# Deeds: called in a child.
+
+
+def attempt(channel: socket.socket, plan: bytes) -> None:
+    """Do something, and send what came of it.
+
+    Args:
+        channel: Of this child.
+        plan: JSON: the name of a function below, and its arguments.
+    """
+    name, arguments = json.loads(plan)
+    outcome: dict[str, Any] = {}
+    try:
+        outcome["result"] = globals()[name](*arguments)
+    except (Exception, MemoryError) as error:  # noqa: BLE001 - to be sent
+        _sandbox_apply.annotate(error)
+        outcome["error"] = type(error).__name__
+        outcome["errno"] = errno.errorcode.get(getattr(error, "errno", None) or 0)
+        outcome["notes"] = getattr(error, "__notes__", [])
+    applied = _sandbox_apply.current
+    if applied is not None:
+        outcome |= {"means": applied.means, "missing": applied.missing}
+    channel.sendall(json.dumps(outcome).encode())
+    channel.shutdown(socket.SHUT_WR)
+
+
+def allocate(size: int) -> int:
+    """Take so many bytes."""
+    return len(bytearray(size))
+
+
+def spin() -> None:
+    """Use the CPU, for ever."""
+    while True:
+        pass
+
+
+def fork_bomb(most: int) -> int:
+    """Fork until it is refused; at the most so many."""
+    ours, theirs = os.pipe()
+    pids = []
+    try:
+        for _ in range(most):
+            pid = os.fork()
+            if pid == 0:
+                os.close(theirs)
+                os.read(ours, 1)  # until the one that forked is through, or gone
+                os._exit(0)
+            pids.append(pid)
+        return len(pids)
+    except OSError as error:
+        _sandbox_apply.annotate(error)
+        raise
+    finally:
+        os.close(theirs)
+        for pid in pids:
+            os.waitpid(pid, 0)
+
+
+def start_threads(most: int) -> int:
+    """Start threads until it is refused; at the most so many."""
+    done = threading.Event()
+    started = []
+    try:
+        for _ in range(most):
+            thread = threading.Thread(target=done.wait)
+            thread.start()
+            started.append(thread)
+        return len(started)
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+
+
+def open_many(most: int) -> int:
+    """Open files until it is refused; give how many there were then."""
+    held = []
+    try:
+        for _ in range(most):
+            held.append(os.open("/dev/null", os.O_RDONLY))  # noqa: PERF401 - what was opened is counted where it ends
+    except OSError as error:
+        error.add_note(f"opened {len(held)}")
+        _sandbox_apply.annotate(error)
+        raise
+    finally:
+        for fd in held:
+            os.close(fd)
+    return len(held)
+
+
+def write(path: str, size: int) -> int:
+    """Write a file of this size, in pieces."""
+    with Path(path).open("wb", buffering=0) as file:
+        written = 0
+        while written < size:
+            written += file.write(bytes(min(65536, size - written)))
+    return written
+
+
+def read(path: str) -> str:
+    """Read a file."""
+    return Path(path).read_text()
+
+
+def names(path: str) -> list[str]:
+    """List a directory."""
+    return sorted(entry.name for entry in Path(path).iterdir())
+
+
+def change(path: str, how: str) -> None:
+    """Change what is there already."""
+    deeds = {"remove": os.unlink, "rmdir": os.rmdir, "mkdir": os.mkdir, "truncate": lambda where: os.truncate(where, 0)}
+    deeds[how](path)
+
+
+def connect(host: str, port: int) -> str:
+    """Connect to a server outside."""
+    with socket.create_connection((host, port), timeout=10) as connection:
+        return connection.recv(100).decode()
+
+
+def serve_and_connect() -> str:
+    """Connect to a server of one's own."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as ours:
+        theirs, _ = listener.accept()
+        with theirs:
+            theirs.sendall(b"hello")
+        return ours.recv(100).decode()
+
+
+def unix_sockets() -> str:
+    """Talk over a pair of sockets."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(b"hello")
+        return theirs.recv(100).decode()
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Signal a process."""
+    os.kill(pid, number)
+
+
+def kill_own_child() -> int:
+    """End a process that this one has made; gives the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    os.kill(pid, signal.SIGKILL)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])
+
+
+def facts() -> dict[str, Any]:
+    """Say who and where this process is."""
+    status = dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+    umask = os.umask(0)
+    try:
+        temporary = tempfile.gettempdir()
+    except FileNotFoundError:
+        temporary = ""  # nothing is writable
+    return {
+        "uid": os.getuid(),
+        "groups": os.getgroups(),
+        "cwd": str(Path.cwd()),
+        "env": dict(os.environ),
+        "umask": umask,
+        "host": socket.gethostname(),
+        "nice": os.getpriority(os.PRIO_PROCESS, 0),
+        "capabilities": int(status["CapEff"], 16),
+        "bounding": int(status["CapBnd"], 16),
+        "no_new_privs": status["NoNewPrivs"].strip(),
+        "core": resource.getrlimit(resource.RLIMIT_CORE),
+        "tmp": temporary,
+        "landlock": landlock.version(),
+    }
+
+
+def mount_something(path: str) -> None:
+    """What only root may do, or the lord of a user namespace."""
+    _sandbox_system.mount("tmpfs", path, "tmpfs")
+
+
+def interfaces() -> list[str]:
+    """Name the network devices."""
+    return [name for _, name in socket.if_nameindex()]
+
+
+def open_device() -> int:
+    """Write to a device."""
+    with Path("/dev/null").open("wb") as file:
+        return file.write(b"x")
+
+
+def shared_memory() -> int:
+    """Write to shared memory."""
+    path = Path("/dev/shm/forkcore-test")  # noqa: S108 - the place itself is tested
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    return path.write_bytes(struct.pack("I", 7))
