@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from forkcore._child import Channel
     from forkcore._context import Context, adopt, fork_here, new, new_exec
+    from forkcore._executor_child import retire
     from forkcore._many import Waited
     from forkcore._server import take_args
     from forkcore._state import ExitStatus, ResourceUsage
@@ -65,6 +66,7 @@ __all__ = [
     "fork_here",
     "new",
     "new_exec",
+    "retire",
     "take_args",
     "wait",
 ]
@@ -83,6 +85,7 @@ _HOMES = {
     "fork_here": "_context",
     "new": "_context",
     "new_exec": "_context",
+    "retire": "_executor_child",
     "take_args": "_server",
     "wait": "_sync_child",
 }

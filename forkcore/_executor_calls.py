@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import socket
 
 from forkcore import _executor_child
 from forkcore.errors import ChildDied, NotPicklable, RemoteError, RemoteTraceback
@@ -88,18 +89,32 @@ class Performer:
         child: Itself.
         call: What it performs; None between calls.
         calls_left: How many more it takes; None for any number.
+        has_main: It knows the program's main module.
+        idle_since: When it was done with its last call, as ``time.monotonic`` has it.
         is_at_end: Nothing more will come from its channel.
         outgoing: What it has not been sent yet.
     """
 
-    __slots__ = ("_incoming", "_sandbox", "call", "calls_left", "child", "is_at_end", "outgoing")
+    __slots__ = (
+        "_incoming",
+        "_sandbox",
+        "call",
+        "calls_left",
+        "child",
+        "has_main",
+        "idle_since",
+        "is_at_end",
+        "outgoing",
+    )
 
-    def __init__(self, child: Child, calls_left: int | None, sandbox: Sandbox | None = None) -> None:
+    def __init__(self, child: Child, calls_left: int | None, sandbox: Sandbox | None = None, *, has_main: bool) -> None:
         child.channel.setblocking(False)
         self._sandbox = sandbox
         self.child = child
         self.call: Call | None = None
         self.calls_left = calls_left
+        self.has_main = has_main
+        self.idle_since = 0.0
         self.is_at_end = False
         self.outgoing = memoryview(b"")
         self._incoming = bytearray()
@@ -146,9 +161,16 @@ class Performer:
         reply = bytes(self._incoming[_executor_child.LENGTH_SIZE : end])
         del self._incoming[:end]
         call, self.call = self.call, None
-        if reply[:1] == _executor_child.UNINITIALIZED:
+        if reply.startswith(_executor_child.LAST):
             self.calls_left = 0
-        call.answer(reply)
+        call.answer(reply.removeprefix(_executor_child.LAST))
+
+    def dismiss(self) -> None:
+        """Tell it to end: it waits for a call that will not come."""
+        try:
+            self.child.channel.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # it has ended by itself
 
     def end(self, failure: ForkcoreError | None) -> None:
         """Note that the process is gone: a call without a reply has failed.

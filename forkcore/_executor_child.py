@@ -26,6 +26,7 @@ RESULT = b"r"  # the pickle of what the function returned
 RAISED = b"x"  # what `_describe` gives
 UNINITIALIZED = b"i"  # the same, of what the initializer raised; the child ends
 UNPICKLABLE = b"u"  # the same, about the call or the result
+LAST = b"!"  # before one of these: the child ends, and takes no more calls
 
 _CHUNK = 256 * 1024
 NO_LIMIT = 0  # of calls
@@ -33,6 +34,13 @@ NO_LIMIT = 0  # of calls
 
 # Both ends are processes of one program, joined by an anonymous pair of sockets.
 load = pickle.loads
+
+
+class Serving:
+    """Whether this process is a child of an executor, and whether it goes on to be one."""
+
+    is_on = False
+    is_last = False
 
 
 class MainModule:
@@ -56,19 +64,37 @@ def serve(channel: Any, *sent: bytes) -> None:
             initializer and its arguments; how many calls, or 0, in ASCII.
     """
     initializer, limit = sent[-2], int(sent[-1])
+    Serving.is_on = True
+    # Before there is a call, for a child that was forked ahead has the time.
+    failure = _initialize(initializer)
     count = 0
     while limit == NO_LIMIT or count < limit:
         data = _receive(channel)
         if data is None:
             return
-        reply = _initialize(initializer) if count == 0 else None
+        reply = failure or _perform(data)
+        # Without its initialization, this process is of no use.
+        is_last = Serving.is_last or failure is not None
         try:
-            channel.sendall(pack(reply or _perform(data)))
+            channel.sendall(pack(LAST + reply if is_last else reply))
         except (BrokenPipeError, ConnectionResetError):
             return  # nobody waits for the result
-        if reply is not None:
-            return  # without its initialization, this process is of no use
+        if is_last:
+            return
         count += 1
+
+
+def retire() -> None:
+    """In a call of `forkcore.ForkExecutor`: let its child end after this call, and another one take its place.
+
+    For functions that find that their process has grown too large, or is not to be trusted any more.
+
+    Raises:
+        RuntimeError: This is no such process.
+    """
+    if not Serving.is_on:
+        raise RuntimeError("retire() works in a child of a ForkExecutor only")
+    Serving.is_last = True
 
 
 def _receive(channel: Any) -> bytearray | None:
@@ -88,7 +114,7 @@ def _receive_exactly(channel: Any, size: int) -> bytearray | None:
 
 
 def _initialize(data: bytes) -> bytes | None:
-    """Call the initializer; gives the reply to the first call where it fails."""
+    """Call the initializer; gives the reply to the first call, if there will be one, where it fails."""
     try:
         function, arguments, keywords = load(data)
         function(*arguments, **keywords)

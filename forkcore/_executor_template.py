@@ -46,6 +46,11 @@ class TemplateKeeper:
         self._fd = -1
         self._template: Template | None = self._make()
 
+    @property
+    def has_main(self) -> bool:
+        """Whether the template knows the program's main module."""
+        return self._has_main
+
     def _make(self) -> Template:
         template = new(title=TITLE) if self._origin is None else self._origin.fork(title=TITLE)
         template.preload(_CHILD_MODULE, *self._preload)

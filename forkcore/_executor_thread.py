@@ -6,8 +6,8 @@ It alone touches the template and the children; it sleeps in a selector until so
 from __future__ import annotations
 
 import selectors
-import socket
 import threading
+import time
 
 from forkcore import _executor_child
 from forkcore._executor_calls import Call, Performer
@@ -30,7 +30,9 @@ class Settings:
     """What a `ForkExecutor` was made with.
 
     Attributes:
-        max_workers: How many children at a time.
+        max_workers: How many children at a time, but for those that wait for calls.
+        idle_workers: How many of these there are.
+        idle_timeout: Seconds after which an idle child above that number ends; None for never.
         calls_per_child: After so many a child is replaced; None for never.
         initializer: The pickle of a call.
         preload: Modules to import in the template.
@@ -42,6 +44,8 @@ class Settings:
         self,
         *,
         max_workers: int,
+        idle_workers: int,
+        idle_timeout: float | None,
         calls_per_child: int | None,
         initializer: bytes,
         preload: Sequence[str],
@@ -49,6 +53,8 @@ class Settings:
         sandbox: Sandbox | None,
     ) -> None:
         self.max_workers = max_workers
+        self.idle_workers = idle_workers
+        self.idle_timeout = idle_timeout
         self.calls_per_child = calls_per_child
         self.initializer = initializer
         self.preload = preload
@@ -92,7 +98,7 @@ class CallThread(threading.Thread):
         """Do all that there is to do."""
         try:
             while self._assign():
-                for key, _ in self._selector.select():
+                for key, _ in self._selector.select(self._until_dismissal()):
                     key.data()
         except BaseException as error:
             self._abandon(error)
@@ -105,34 +111,71 @@ class CallThread(threading.Thread):
     def _assign(self) -> bool:
         """Begin what can begin; gives False once all is done."""
         self._take_leave()
-        while self._idle or len(self._performers) < self._settings.max_workers:
+        has_begun = False
+        # Those that leave count as well, as long as they are there.
+        while len(self._performers) - len(self._idle) < self._settings.max_workers:
             call = self._queue.take()
             if call is None:
                 break
-            performer = self._idle.pop() if self._idle else self._make_performer(call)
-            if performer is not None:
-                performer.begin(call)
-                self._watch(performer)
+            has_begun = True
+            self._begin(call)
             # Making a child may have taken in what the template has reported of others.
             self._take_leave()
-        is_done = self._queue.is_done
-        if is_done:
-            self._dismiss_idle()
-        return not is_done or bool(self._performers)
+        if self._queue.is_done:
+            self._dismiss_idle(0, 0.0)
+            return bool(self._performers)
+        if has_begun:
+            # Not at any other time: a child that cannot be made, or dies at once, is not made again and again.
+            self._fill_reserve()
+        if self._settings.idle_timeout is not None:
+            self._dismiss_idle(self._settings.idle_workers, self._settings.idle_timeout)
+        return True
 
-    def _make_performer(self, call: Call) -> Performer | None:
+    def _begin(self, call: Call) -> None:
+        performer = self._take_idle(call)
+        if performer is None:
+            try:
+                performer = self._make_performer(needs_main=call.needs_main)
+            except (ForkcoreError, OSError, LookupError) as error:
+                call.future.set_exception(error)
+                return
+        performer.begin(call)
+        self._watch(performer)
+
+    def _take_idle(self, call: Call) -> Performer | None:
+        # Of fresh ones the oldest, which is ready; of used ones the last, so that the others' time may come.
+        idle = self._idle if self._settings.calls_per_child == 1 else reversed(self._idle)
+        for performer in idle:
+            if performer.has_main or not call.needs_main:
+                self._idle.remove(performer)
+                return performer
+        if self._idle:
+            # Another one takes its place.
+            self._idle.pop(0).dismiss()
+        return None
+
+    def _fill_reserve(self) -> None:
+        """Fork ahead so many children as are to wait for calls."""
+        while len(self._idle) < self._settings.idle_workers:
+            try:
+                performer = self._make_performer(needs_main=self._keeper.has_main)
+            except (ForkcoreError, OSError, LookupError):
+                return  # a call for which none can be made either will say why
+            performer.idle_since = time.monotonic()
+            self._idle.append(performer)
+            self._watch(performer)
+
+    def _make_performer(self, *, needs_main: bool) -> Performer:
         settings = self._settings
-        clone = None
+        clone = self._keeper.fork(needs_main=needs_main)
+        has_main = self._keeper.has_main
         try:
-            clone = self._keeper.fork(needs_main=call.needs_main)
             clone.send_arg(settings.initializer, b"%d" % (settings.calls_per_child or _executor_child.NO_LIMIT))
             child = clone.run(_executor_child.TARGET, die_with_parent=True, sandbox=settings.sandbox)
-        except (ForkcoreError, OSError, LookupError) as error:
-            if clone is not None:
-                clone.close()
-            call.future.set_exception(error)
-            return None
-        performer = Performer(child, settings.calls_per_child, settings.sandbox)
+        except BaseException:
+            clone.close()
+            raise
+        performer = Performer(child, settings.calls_per_child, settings.sandbox, has_main=has_main)
         self._performers.add(performer)
         return performer
 
@@ -161,6 +204,7 @@ class CallThread(threading.Thread):
         if performer.is_at_end:
             return  # its end is reported by the template
         if had_call and performer.call is None and performer.calls_left != 0:
+            performer.idle_since = time.monotonic()
             self._idle.append(performer)
 
     def _take_leave(self) -> None:
@@ -187,14 +231,18 @@ class CallThread(threading.Thread):
         performer.end(failure)
         self._performers.discard(performer)
 
-    def _dismiss_idle(self) -> None:
-        """Let the performers that wait for calls end."""
-        while self._idle:
-            channel = self._idle.pop().child.channel
-            try:
-                channel.shutdown(socket.SHUT_WR)
-            except OSError:
-                continue  # it has ended by itself
+    def _dismiss_idle(self, keep: int, seconds: float) -> None:
+        """Let those end that have waited for calls so long, but for so many."""
+        end = time.monotonic() - seconds
+        while len(self._idle) > keep and self._idle[0].idle_since <= end:
+            self._idle.pop(0).dismiss()
+
+    def _until_dismissal(self) -> float | None:
+        """Give the seconds until an idle child has waited long enough; None for ever."""
+        settings = self._settings
+        if settings.idle_timeout is None or len(self._idle) <= settings.idle_workers:
+            return None
+        return max(0.0, self._idle[0].idle_since + settings.idle_timeout - time.monotonic())
 
     def _abandon(self, error: BaseException) -> None:
         """Fail all that is left: a bug has ended this thread, and nobody else would ever answer."""

@@ -51,6 +51,8 @@ class ForkExecutor(Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[Any, ...] = (),
         max_tasks_per_child: int | None = 1,
+        idle_workers: int = 0,
+        idle_timeout: float | None = None,
         preload: str | Iterable[str] = (),
         template: Template | None = None,
         sandbox: Sandbox | None = None,
@@ -63,6 +65,11 @@ class ForkExecutor(Executor):
                 fails the future of that call.
             initargs: Its arguments.
             max_tasks_per_child: After so many calls a child is replaced; None for never.
+            idle_workers: So many children are forked ahead of the calls that they will perform, and
+                wait for them, initialized, beside those that are performing one. From the first
+                call on.
+            idle_timeout: After so many seconds without a call a child ends, if more than
+                `idle_workers` are waiting; None for never.
             preload: Modules to import in the template, once for all children.
             template: What to fork the executor's own template from; borrowed, and not to be
                 closed before the first call. None for the default template.
@@ -70,7 +77,7 @@ class ForkExecutor(Executor):
                 them together.
 
         Raises:
-            ValueError: A number below 1.
+            ValueError: A number below 1, or below 0 for the idle ones.
             TypeError: The initializer is not callable.
             NotPicklable: It, or its arguments, cannot be pickled.
             RuntimeError: The main module makes an executor while a template imports it.
@@ -81,6 +88,8 @@ class ForkExecutor(Executor):
             raise ValueError("max_workers must be at least 1")
         if max_tasks_per_child is not None and max_tasks_per_child < 1:
             raise ValueError("max_tasks_per_child must be at least 1, or None")
+        if idle_workers < 0 or (idle_timeout is not None and idle_timeout < 0):
+            raise ValueError("idle_workers and idle_timeout must not be negative")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be callable")
         if _executor_child.MainModule.is_being_imported:
@@ -90,6 +99,8 @@ class ForkExecutor(Executor):
             )
         self._settings = Settings(
             max_workers=max_workers,
+            idle_workers=idle_workers,
+            idle_timeout=idle_timeout,
             calls_per_child=max_tasks_per_child,
             initializer=pickle_call(initializer or _executor_child.do_nothing, initargs, {}),
             preload=[preload] if isinstance(preload, str) else list(preload),

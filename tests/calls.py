@@ -149,6 +149,14 @@ def linger(path: str) -> str:
     return "done"
 
 
+def retire() -> int:
+    """Let this child end after the call; gives its pid."""
+    import forkcore
+
+    forkcore.retire()
+    return os.getpid()
+
+
 def environment(name: str) -> str | None:
     """Give a variable of the environment."""
     return os.environ.get(name)

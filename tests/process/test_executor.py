@@ -311,6 +311,72 @@ def test_an_initializer_that_fails_fails_the_call(limit: int | None) -> None:
             assert error.__notes__ == ["raised by the initializer"]
 
 
+def test_children_are_forked_ahead(gate: Gate) -> None:
+    """So many wait, initialized, beside the one that performs a call; none of them is used twice."""
+    with ForkExecutor(1, idle_workers=2, initializer=calls.wait_for_file, initargs=(str(gate.path),)) as executor:
+        future = executor.submit(calls.pid)
+        # The initializer of each is waiting: that of the call, and those of the two that are ahead.
+        ahead = gate.wait_for(3)
+        gate.open()
+        pids = [future.result(PATIENCE), *(executor.submit(calls.pid).result(PATIENCE) for _ in range(2))]
+        assert set(pids) == set(ahead)
+        assert executor.submit(calls.pid).result(PATIENCE) not in ahead
+
+
+def test_a_reserve_that_cannot_be_made_is_not_tried_for_ever() -> None:
+    """Where a preload fails, each call says so, and no child is made in vain between them."""
+    with ForkExecutor(1, idle_workers=3, preload="no_such_module") as executor:
+        for _ in range(2):
+            assert isinstance(executor.submit(calls.pid).exception(PATIENCE), forkcore.RemoteError)
+
+
+def test_a_reserve_that_dies_is_not_made_again_before_the_next_call(gate: Gate) -> None:
+    """Children that are killed while they wait are missing from then on, until there is something to do."""
+    arguments = (str(gate.path),)
+    with ForkExecutor(1, idle_workers=2, initializer=calls.wait_for_file, initargs=arguments) as executor:
+        future = executor.submit(calls.pid)
+        ahead = gate.wait_for(3)
+        gate.open()
+        ahead.remove(future.result(PATIENCE))
+        for pid in ahead:
+            os.kill(pid, signal.SIGKILL)
+        thread = executor._thread
+        assert thread is not None
+        wait_for(lambda: not thread._performers, "the executor knows")
+        assert executor.submit(calls.pid).result(PATIENCE) not in ahead
+        wait_for(lambda: len(thread._idle) == 2, "there are two again")
+
+
+def test_idle_children_end_after_a_while(gate: Gate) -> None:
+    """Those above the reserve; a call that comes in time finds them."""
+    arguments = (str(gate.path),)
+    with ForkExecutor(3, max_tasks_per_child=None, idle_workers=1, idle_timeout=0.05) as executor:
+        futures = [executor.submit(calls.wait_for_file, *arguments) for _ in range(3)]
+        gate.wait_for(3)
+        gate.open()
+        pids = {future.result(PATIENCE) for future in futures}
+        assert len(pids) == 3
+        thread = executor._thread
+        assert thread is not None
+        wait_for(lambda: len(thread._performers) == 1, "one is kept")
+        (kept,) = thread._performers
+        assert executor.submit(calls.pid).result(PATIENCE) == kept.child.pid
+    with ForkExecutor(1, max_tasks_per_child=None, idle_timeout=600) as executor:
+        assert executor.submit(calls.pid).result(PATIENCE) == executor.submit(calls.pid).result(PATIENCE)
+
+
+def test_a_child_retires() -> None:
+    """It gives its result, and another one performs the next call."""
+    with ForkExecutor(1, max_tasks_per_child=None) as executor:
+        first = executor.submit(calls.pid).result(PATIENCE)
+        assert executor.submit(calls.retire).result(PATIENCE) == first
+        second = executor.submit(calls.pid).result(PATIENCE)
+        assert second != first
+        assert executor.submit(calls.pid).result(PATIENCE) == second
+    with pytest.raises(RuntimeError, match="child of a ForkExecutor"):
+        forkcore.retire()
+
+
 def test_preload_happens_in_the_template() -> None:
     """Children find the module loaded."""
     with ForkExecutor(1, preload=["colorsys"]) as executor:
@@ -454,6 +520,23 @@ def test_functions_of_the_main_module_work(tmp_path: Path) -> None:
     assert done.stdout == "(0, '__mp_main__') True\n(1, '__mp_main__') True\n"
 
 
+def test_children_that_do_not_know_the_main_module_make_room(tmp_path: Path) -> None:
+    """Those that wait since before it was needed cannot perform its functions."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, forkcore\n"
+        "def double(n): return 2 * n\n"
+        "if __name__ == '__main__':\n"
+        "    with forkcore.ForkExecutor(1, max_tasks_per_child=None, idle_workers=1) as executor:\n"
+        "        print(executor.submit(abs, -1).result(), *executor.map(double, range(3)))\n"
+        "        print(executor.submit(abs, -2).result())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], check=True, capture_output=True, text=True, timeout=60, env=path_environment()
+    )
+    assert done.stdout.split() == ["1", "0", "2", "4", "2"]
+
+
 def test_a_main_module_without_its_guard_is_told_so(tmp_path: Path) -> None:
     """It fails with an explanation, and does not start itself over and over."""
     script = tmp_path / "script.py"
@@ -541,6 +624,13 @@ def test_in_a_fork_the_executor_is_refused(executor: ForkExecutor) -> None:
 def test_impossible_numbers_are_refused(arguments: dict[str, int]) -> None:
     """At once."""
     with pytest.raises(ValueError, match="at least 1"):
+        ForkExecutor(**arguments)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("arguments", [{"idle_workers": -1}, {"idle_timeout": -0.5}])
+def test_impossible_reserves_are_refused(arguments: dict[str, float]) -> None:
+    """At once."""
+    with pytest.raises(ValueError, match="negative"):
         ForkExecutor(**arguments)  # type: ignore[arg-type]
 
 
