@@ -79,6 +79,14 @@ def add_options(parser: pytest.Parser) -> None:
         help="Where tests' processes are forked from: this process after collection ('fork'), a fresh interpreter "
         "that has not collected anything ('bare'), or whichever is safe ('auto').",
     )
+    group.addoption(
+        "--fork-report",
+        action="append",
+        dest="fork_report",
+        metavar="FILE",
+        help="Write what each test took to a page (FILE.html), as data (FILE.json), or as a trace for Perfetto and "
+        "Chrome (FILE.trace.json). May be repeated.",
+    )
     parser.addini("fork_template", "As --fork-template.", default="auto")
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")

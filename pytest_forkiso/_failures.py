@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
@@ -29,7 +28,8 @@ class Evidence(NamedTuple):
         details: Further lines, the traceback above all.
         stdout: Captured in that phase.
         stderr: As stdout.
-        duration: Seconds since the phase began.
+        duration: Seconds from the begin of the phase to the end of the process.
+        stop: Unix time of that end.
         last: The report of the phase before.
     """
 
@@ -39,6 +39,7 @@ class Evidence(NamedTuple):
     stdout: str
     stderr: str
     duration: float
+    stop: float
     last: pytest.TestReport | None
 
 
@@ -101,8 +102,8 @@ def make_report(item: pytest.Item, evidence: Evidence) -> pytest.TestReport:
         when=evidence.phase,
         sections=_sections(evidence),
         duration=evidence.duration,
-        start=time.time() - evidence.duration,
-        stop=time.time(),
+        start=evidence.stop - evidence.duration,
+        stop=evidence.stop,
         user_properties=list(last.user_properties) if last is not None else [],
     )
     expected, reason = _private.expected_failure(item)

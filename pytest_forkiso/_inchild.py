@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
-from pytest_forkiso import _coverage, _hazards, _memory, _private, _reruns
+from pytest_forkiso import _coverage, _hazards, _memory, _private, _reruns, _usage
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -65,6 +65,7 @@ class InChild:
         self._output_limit = output_limit
         self._stream = ReportStream(self._config, output_limit, table)
         self._faults = -1
+        self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans: Callable[[], None] = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
@@ -167,6 +168,8 @@ class InChild:
 
     def _before_the_end(self) -> None:
         self._stream.channel.end_if_copied()
+        if self._measures:
+            self._stream.channel.send(("measured", *_usage.measure()))
         _coverage.save()
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+import forkcore
 from pytest_forkiso import _failures
 from pytest_forkiso._events import Event, EventDecoder, EventError, encode
 from pytest_forkiso._inchild import DUMP_SIGNAL
+from pytest_forkiso._record import ChildFigures
 from pytest_forkiso._slots import read_text
 
 if TYPE_CHECKING:
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-    import forkcore
     from pytest_forkiso._leftovers import Leftover
     from pytest_forkiso._slots import Slot, SlotTable
 
@@ -62,6 +64,8 @@ class ForkedRun:
         leftovers: Processes that were found after its death.
         ordered: When it was told its test, on the monotonic clock.
         duration: Seconds from then to its last word.
+        job: Which of the tests that run at a time, from 0.
+        is_interrupted: The run ends before the test did.
     """
 
     def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable) -> None:
@@ -78,6 +82,10 @@ class ForkedRun:
         self.is_reported = False
         self.is_reaped = False
         self.leftovers: list[Leftover] = []
+        self.job = 0
+        self.is_interrupted = False
+        self._told_leftovers = 0
+        self._measured: tuple[int | None, int | None] = (None, None)
         self._remains = Remains("setup", "", "", "")
         self.garbage: str | None = None
         self._decoder = EventDecoder()
@@ -85,7 +93,7 @@ class ForkedRun:
         self._deadline: float | None = None
         self._remaining: float | None = None
         self._escalation: Iterator[tuple[int, float | None]] = iter(())
-        self._phase_began = self._duration = 0.0
+        self._phase_began = self._duration = self._stop = 0.0
         self._noted_at_deadline: str | None = None
         self.ordered = 0.0
         self.duration = 0.0
@@ -149,9 +157,13 @@ class ForkedRun:
                 self._deadline = now + EXIT_GRACE
             elif event[0] == "debugger":
                 self._pause(paused=event[1])
+            elif event[0] == "measured":
+                self._measured = event[1], event[2]
             else:
                 if event[0] == "report":
                     self._phase_began = time.monotonic()
+                elif event[0] == "leftovers":
+                    self._told_leftovers += event[1]
                 self.events.append(event)
 
     def _pause(self, *, paused: bool) -> None:
@@ -216,6 +228,7 @@ class ForkedRun:
                 stderr=read_text(self.slot.stderr, output_limit),
             )
             self._duration = time.monotonic() - self._phase_began
+            self._stop = time.time()
 
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
@@ -243,7 +256,7 @@ class ForkedRun:
 
     def interrupt(self, grace: float) -> None:
         """Let the test see what Ctrl-C does, and end it when it does not end by itself within ``grace`` seconds."""
-        self.timed_out = True
+        self.timed_out = self.is_interrupted = True
         if self._shares_our_group():
             # Ctrl-C at the terminal has reached it already: once more would break off its teardown.
             self._deadline = time.monotonic() + INTERRUPT_GRACE
@@ -263,6 +276,16 @@ class ForkedRun:
         """End the child and its process group at once."""
         self._deadline = None
         self.signal_group(signal.SIGKILL)
+
+    def end(self) -> None:
+        """Wait for the end of a child that is through with its test, and end any other at once."""
+        if self.is_reported and not self.was_cut_off:
+            with contextlib.suppress(forkcore.TimeoutExpired):
+                self.child.wait(EXIT_GRACE)
+        if not self.has_ended():
+            self.is_interrupted = not self.is_reported
+            self.kill()
+            self.child.wait()
 
     def signal_group(self, number: int) -> None:
         """Send a signal to the child and to the processes of its group, while it is not reaped."""
@@ -285,6 +308,7 @@ class ForkedRun:
             stdout=self._remains.stdout,
             stderr=self._remains.stderr,
             duration=self._duration,
+            stop=self._stop,
             last=self.last_report,
         )
 
@@ -307,6 +331,29 @@ class ForkedRun:
         if self.timed_out:
             return "No traceback: the process blocks signals, was stopped, or hung outside Python."
         return ""
+
+    def figures(self) -> ChildFigures:
+        """Give what is known of a child that has ended."""
+        now, real_now = time.monotonic(), time.time()
+        private_bytes, page_faults = self._measured
+        return ChildFigures(
+            attempt=self.attempts,
+            job=self.job,
+            pid=self.child.pid,
+            ordered=real_now - (now - self.ordered),
+            ended=real_now,
+            end=self._kind_of_end(),
+            leftovers=self._told_leftovers + len(self.leftovers),
+            private_bytes=private_bytes,
+            page_faults=page_faults,
+        )
+
+    def _kind_of_end(self) -> str:
+        if self.is_interrupted:
+            return "interrupted"
+        if self.timed_out:
+            return "timeout"
+        return "crash" if self.has_died else "exit"
 
     def close(self) -> None:
         """Close the channel: a child that waits for a test ends."""

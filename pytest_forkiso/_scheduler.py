@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import selectors
 from collections import deque
 from typing import TYPE_CHECKING
@@ -157,6 +158,8 @@ class Scheduler:
 
     def _start(self, run: ForkedRun, turn: Turn) -> None:
         item = turn.item
+        taken = {other.job for other in self._alive if not other.is_over}
+        run.job = next(job for job in itertools.count() if job not in taken)
         run.order(item, self._index[id(item)], item_timeout(item, self._settings), turn.attempts)
         self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._alive.append(run)
@@ -267,10 +270,13 @@ class Scheduler:
                 run.leftovers = self._end_orphans(run)
             if run.has_died and run.is_reported:
                 self._report_death(run)
-            self._session.config.hook.pytest_forkiso_child_ended(
-                config=self._session.config, nodeid=run.test.nodeid, status=run.child.wait()
-            )
+            self._tell_end(run)
             self._source.give_back(run)
+
+    def _tell_end(self, run: ForkedRun) -> None:
+        config = self._session.config
+        status, figures = run.child.wait(), run.figures()
+        config.hook.pytest_forkiso_child_ended(config=config, nodeid=run.test.nodeid, status=status, figures=figures)
 
     def _interrupt(self) -> None:
         """Ctrl-C: let the running tests tear down, for a moment; then end them."""
@@ -289,20 +295,24 @@ class Scheduler:
             return False
         self._unregister(run)
         self._source.give_back(run)
+        self._tell_end(run)
         return True
 
     def _abandon(self) -> None:
         """End all children at once; nothing more is reported."""
+        ended = []
         for run in self._alive:
             self._unregister(run)
             try:
-                run.kill()
-                run.child.wait()
+                run.end()
+                ended.append(run)
             except forkcore.ForkcoreError:
                 pass  # it never was, or its template is gone
             self._source.give_back(run)
         self._forget_tests()
         self._alive.clear()
+        for run in ended:
+            self._tell_end(run)
 
     def _forget_tests(self) -> None:
         self._waiting.clear()

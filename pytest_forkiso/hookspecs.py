@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_forkiso._record import ChildFigures
+
 if TYPE_CHECKING:
     import forkcore
+
+__all__ = [
+    "ChildFigures",
+    "pytest_forkiso_child_ended",
+    "pytest_forkiso_child_started",
+    "pytest_forkiso_template_ready",
+]
 
 
 @pytest.hookspec
@@ -34,11 +43,14 @@ def pytest_forkiso_child_started(item: pytest.Item) -> None:
 
 
 @pytest.hookspec
-def pytest_forkiso_child_ended(config: pytest.Config, nodeid: str, status: forkcore.ExitStatus) -> None:
+def pytest_forkiso_child_ended(
+    config: pytest.Config, nodeid: str, status: forkcore.ExitStatus, figures: ChildFigures
+) -> None:
     """Called in pytest's own process when a child has ended and was reaped.
 
     Args:
         config: Of the session.
         nodeid: Of the test that the child ran.
         status: Exit code or signal, CPU time and peak memory of the child.
+        figures: When it began and ended, beside which others, and how; see `ChildFigures`.
     """

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from pytest_forkiso import _config, hookspecs
+from pytest_forkiso import _config, _report, hookspecs
 from pytest_forkiso._session import ForkedSession
 
 _SESSION = pytest.StashKey[ForkedSession]()
@@ -36,6 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if plugin is not None or _would_be_loaded(config, name):
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
+    _report.install(config)
 
 
 def _would_be_loaded(config: pytest.Config, name: str) -> bool:
