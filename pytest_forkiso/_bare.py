@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import pytest
 
 from pytest_forkiso import _hazards, _memory, _private
-from pytest_forkiso._inchild import InChild, Order, orphan_adoption
+from pytest_forkiso._inchild import InChild, Order, orphan_adoption, shared_death
 from pytest_forkiso._slots import SlotTable, read_text
 from pytest_forkiso._stream import ChannelEnd, flush_streams
 
@@ -48,6 +48,7 @@ def run(channel: socket.socket, plan: bytes) -> NoReturn:
     os.setpgid(0, 0)
     os.dup2(standard_input, 0)
     orphan_adoption()()
+    shared_death()()
     end = ChannelEnd(channel.detach())
     order = Order(*end.receive()[1:])
     table = SlotTable(descriptors)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
-from pytest_forkiso import _coverage, _hazards, _memory, _private, _reruns, _usage
+from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
+from pytest_forkiso._events import Plain
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from pytest_forkiso._slots import Slot, SlotTable
 
-_PR_SET_CHILD_SUBREAPER = 36  # prctl(2)
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 # Bound now: a test may replace names of the module `signal`, and is reported all the same.
 _set_handler = signal.signal
@@ -43,13 +44,15 @@ class Order(NamedTuple):
         position: Of the test among the session's items.
         nodeid: Of the test.
         slot: Number of its output files.
-        attempts: At this test, made in other children before.
+        attempts: How many were made at this test before, in other children.
+        memory: What is known of them, see `_reruns.Attempt`.
     """
 
     position: int
     nodeid: str
     slot: int
     attempts: int
+    memory: Any
 
 
 class InChild:
@@ -66,7 +69,7 @@ class InChild:
         self._stream = ReportStream(self._config, output_limit, table)
         self._faults = -1
         self._measures = bool(self._config.getoption("fork_report", None))
-        self._adopt_orphans: Callable[[], None] = _do_nothing
+        self._adopt_orphans = self._end_with_template = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
     def prepare(self, forks: int) -> None:
@@ -75,7 +78,7 @@ class InChild:
         Args:
             forks: How many there will be.
         """
-        self._adopt_orphans = orphan_adoption()
+        self._adopt_orphans, self._end_with_template = orphan_adoption(), shared_death()
         self._adopt_orphans()
         self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
@@ -88,6 +91,7 @@ class InChild:
         """Register what sends reports, and what writes a traceback when this process crashes."""
         self._config.pluginmanager.register(self._stream, "forkiso-stream")
         self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
+        _neighbours.register_in_child(self._config, self._stream)
         self._hear_warnings_alone()
         if not self._config.pluginmanager.is_blocked("faulthandler"):
             import faulthandler
@@ -116,6 +120,7 @@ class InChild:
         if self._in_own_group:
             os.setpgid(0, 0)
         self._adopt_orphans()
+        self._end_with_template()
         end = ChannelEnd(channel.detach())
         order = Order(*end.receive()[1:])
         self.obey(end, order, self._session.items[order.position], time.monotonic())
@@ -131,7 +136,7 @@ class InChild:
         """
         try:
             self._attach(end, self._table.slots[order.slot])
-            _reruns.tell_attempts(self._config, order.attempts)
+            _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
             end.send((*self._run_item(item), started))
         except MemoryError:
             # Where pytest itself was at work, and reports nothing: it costs the test, as a crash, and not the run.
@@ -158,16 +163,18 @@ class InChild:
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
             _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
-            self._before_the_end()
+            self._before_the_end(item)
             return _describe_interrupt(error)
         except _reruns.RunAgain:
-            self._before_the_end()
-            return ("again",)
-        self._before_the_end()
+            self._before_the_end(item)
+            return "again", _reruns.memory(item)
+        self._before_the_end(item)
         return "end", _plain_flag(session.shouldstop), _plain_flag(session.shouldfail)
 
-    def _before_the_end(self) -> None:
+    def _before_the_end(self, item: pytest.Item) -> None:
         self._stream.channel.end_if_copied()
+        for key, data in item.config.hook.pytest_forkiso_child_gathered(item=item):
+            self._stream.channel.send(("gathered", key, Plain().of(data, key)))
         if self._measures:
             self._stream.channel.send(("measured", *_usage.measure()))
         _coverage.save()
@@ -204,16 +211,25 @@ def orphan_adoption() -> Callable[[], None]:
 
     In a child, so that it finds what its test has left; in the template, for children that crash before they can look.
     """
+    return _process_control(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def shared_death() -> Callable[[], None]:
+    """Give a function for a child: when its template is killed, so is the process (prctl(2); Linux).
+
+    A template kills its children when pytest ends, but it cannot where one signal has ended both: that of a CI system
+    to the process group of pytest, say, or Ctrl-Backslash.
+    """
+    return _process_control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _process_control(option: int, argument: int) -> Callable[[], None]:
     if sys.platform != "linux":
         return _do_nothing
     import ctypes
 
     prctl = ctypes.CDLL(None).prctl
-
-    def adopt() -> None:
-        prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-    return adopt
+    return lambda: prctl(option, argument, 0, 0, 0)
 
 
 def _do_nothing() -> None:

@@ -7,11 +7,14 @@ import dataclasses
 from collections import deque
 from typing import TYPE_CHECKING
 
+from pytest_forkiso._reruns import FIRST
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import pytest
 
+    from pytest_forkiso._reruns import Attempt
     from pytest_forkiso._run import ForkedRun
 
 _ROUNDS = 8
@@ -24,12 +27,12 @@ class Turn:
 
     Attributes:
         item: The test.
-        attempts: Made before, in other children.
+        attempt: What is known of earlier ones.
         run: Its child, where it was started before its turn.
     """
 
     item: pytest.Item
-    attempts: int = 0
+    attempt: Attempt = FIRST
     run: ForkedRun | None = None
 
 
@@ -65,9 +68,9 @@ class StartOrder:
             self._long.sort(key=self._length)
             self._remaining = sum(map(self._length, self._long))
 
-    def again(self, item: pytest.Item, attempts: int) -> None:
+    def again(self, item: pytest.Item, attempt: Attempt) -> None:
         """Have a test run once more, next of all."""
-        self._turns.appendleft(Turn(item, attempts))
+        self._turns.appendleft(Turn(item, attempt))
 
     def started(self) -> list[ForkedRun]:
         """Take those whose turn has come and that were started before."""

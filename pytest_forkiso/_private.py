@@ -20,7 +20,7 @@ from _pytest._code.code import (
     TerminalRepr,
 )
 from _pytest.capture import CaptureIO, FDCapture, SysCapture
-from _pytest.skipping import evaluate_xfail_marks
+from _pytest.skipping import evaluate_xfail_marks, xfailed_key
 
 from pytest_forkiso._slots import limit_file
 
@@ -188,6 +188,11 @@ def expected_failure(item: pytest.Item) -> tuple[bool, str]:
     if mark is None or mark.raises is not None:
         return False, ""
     return True, mark.reason
+
+
+def note_xfail(item: pytest.Item) -> None:
+    """Note in this process what pytest notes of ``xfail`` marks where a test is set up; other plugins ask for it."""
+    item.stash[xfailed_key] = evaluate_xfail_marks(item)
 
 
 def failed_subtests(config: pytest.Config, report: pytest.TestReport) -> int:

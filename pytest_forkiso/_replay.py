@@ -62,6 +62,8 @@ class Replay:
         elif kind == "junit":
             if self._junit is not None:
                 _private.junit_add(self._junit, *values)
+        elif kind == "gathered":
+            self._config.hook.pytest_forkiso_gathered(item=item, key=values[0], data=values[1])
         elif kind == "leftovers":
             self._statistics.leftovers += values[0]
 

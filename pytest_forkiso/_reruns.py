@@ -1,10 +1,12 @@
-"""pytest-rerunfailures: each attempt runs in a child of its own, and a crash is tried again like a failure."""
+"""Plugins that run a test again: each attempt has a child of its own, and a crash is tried again like a failure."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pytest_forkiso._neighbours import flaky
 
 if TYPE_CHECKING:
     import pytest
@@ -17,9 +19,69 @@ class RunAgain(BaseException):
     """
 
 
-def _plugin(config: pytest.Config) -> Any | None:
-    module = sys.modules.get("pytest_rerunfailures")
-    return module if module is not None and config.pluginmanager.is_registered(module) else None
+class Attempt(NamedTuple):
+    """What is known of earlier attempts at a test, which were made in other children.
+
+    Attributes:
+        number: How many there were.
+        memory: What the plugin has to know of them; plain data.
+    """
+
+    number: int = 0
+    memory: Any = None
+
+    def next(self, memory: Any = None) -> Attempt:
+        """Give what the attempt after this one has to know."""
+        return Attempt(self.number + 1, memory)
+
+
+FIRST = Attempt()
+
+
+def are_known(config: pytest.Config) -> bool:
+    """Tell whether a plugin is there whose attempts can go on in another child; others have one child for all."""
+    return _rerunfailures(config) is not None or flaky.is_active(config)
+
+
+def tell(item: pytest.Item, attempt: Attempt) -> None:
+    """In a child: let the plugin know how often this test was tried before."""
+    config = item.config
+    if _rerunfailures(config) is not None:
+        config.failures_db = _Attempts(config.failures_db, attempt.number)  # type: ignore[attr-defined]
+    if attempt.memory is not None:
+        flaky.remember(item, attempt.memory)
+
+
+def memory(item: pytest.Item) -> Any:
+    """In a child that ends since the test begins again: give what the next one has to know."""
+    return flaky.memory(item) if flaky.is_active(item.config) and _reruns_count(item) is None else None
+
+
+def after_crash(item: pytest.Item, attempt: Attempt) -> Attempt | None:
+    """Tell whether a test that has just crashed is to be tried again; waits for the delay that was asked for.
+
+    Args:
+        item: The test.
+        attempt: The one that crashed.
+
+    Returns:
+        What the next attempt has to know; None for no further one.
+    """
+    count = _reruns_count(item)
+    if count is not None:
+        return attempt.next() if _reruns_failed(item, count, attempt.number) else None
+    if flaky.is_active(item.config):
+        known = flaky.after_crash(item, attempt.memory)
+        return None if known is None else attempt.next(known)
+    return None
+
+
+def reports_attempts(item: pytest.Item) -> bool:
+    """Tell whether an attempt that is not the last one is reported: flaky says nothing of it before its summary."""
+    return _reruns_count(item) is not None
+
+
+# ------------------------------------------------------------------------------------------------ pytest-rerunfailures
 
 
 class _Attempts:
@@ -36,28 +98,23 @@ class _Attempts:
         return getattr(self._record, name)
 
 
-def tell_attempts(config: pytest.Config, attempts: int) -> None:
-    """In a child: let the plugin know how often this test was tried before."""
-    if _plugin(config) is not None:
-        config.failures_db = _Attempts(config.failures_db, attempts)  # type: ignore[attr-defined]
+def _rerunfailures(config: pytest.Config) -> Any | None:
+    module = sys.modules.get("pytest_rerunfailures")
+    return module if module is not None and config.pluginmanager.is_registered(module) else None
 
 
-def wants_another(item: pytest.Item, attempts: int) -> bool:
-    """Tell whether a test that has just crashed is to be tried again; waits for the delay that was asked for.
+def _reruns_count(item: pytest.Item) -> int | None:
+    plugin = _rerunfailures(item.config)
+    return None if plugin is None else plugin.get_reruns_count(item)
 
-    Args:
-        item: The test.
-        attempts: Made before the one that crashed.
-    """
-    plugin = _plugin(item.config)
-    if plugin is None:
-        return False
+
+def _reruns_failed(item: pytest.Item, count: int, attempts: int) -> bool:
     option = item.config.option
     if getattr(option, "only_rerun", None) or getattr(option, "rerun_except", None):
         return False  # these choose by exceptions, and a crash has none
-    reruns = plugin.get_reruns_count(item)
-    if not reruns or attempts >= reruns:
+    if attempts >= count:
         return False
+    plugin: Any = _rerunfailures(item.config)
     delay = plugin.get_reruns_delay(item)
     if delay:
         factor = getattr(plugin, "get_reruns_delay_backoff_factor", None)

@@ -13,6 +13,7 @@ from pytest_forkiso import _failures
 from pytest_forkiso._events import Event, EventDecoder, EventError, encode
 from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._record import ChildFigures
+from pytest_forkiso._reruns import FIRST
 from pytest_forkiso._slots import read_text
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_forkiso._leftovers import Leftover
+    from pytest_forkiso._reruns import Attempt
     from pytest_forkiso._slots import Slot, SlotTable
 
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
@@ -72,7 +74,7 @@ class ForkedRun:
         self.child = child
         self.slot = slot
         self._table = table
-        self.attempts = 0
+        self.attempt = FIRST
         self.item: pytest.Item | None = None
         self.events: list[Event] = []
         self.last_word: Event | None = None
@@ -90,6 +92,7 @@ class ForkedRun:
         self.garbage: str | None = None
         self._decoder = EventDecoder()
         self._timeout: float | None = None
+        self._words = ""  # of another plugin, whose deadline comes before ours
         self._deadline: float | None = None
         self._remaining: float | None = None
         self._escalation: Iterator[tuple[int, float | None]] = iter(())
@@ -101,22 +104,22 @@ class ForkedRun:
 
     # ---------------------------------------------------------------------------------------------------- conversation
 
-    def order(self, item: pytest.Item, index: int, timeout: float | None, attempts: int = 0) -> None:
+    def order(self, item: pytest.Item, index: int, timeout: float | None, attempt: Attempt) -> None:
         """Tell the child which test to run.
 
         Args:
             item: The test.
             index: Its place among the session's items when the template was forked.
             timeout: Seconds.
-            attempts: Made before, in other children.
+            attempt: What is known of earlier ones.
         """
-        self.attempts = attempts
+        self.attempt = attempt
         self.item = item
         self._timeout = timeout
         self.ordered = self._phase_began = time.monotonic()
         if timeout is not None:
             self._deadline = self.ordered + timeout
-        self.answer(("run", index, item.nodeid, self.slot.number, attempts))
+        self.answer(("run", index, item.nodeid, self.slot.number, *attempt))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child. It is small: it fits into the socket's buffer, or nobody listens any more."""
@@ -159,12 +162,26 @@ class ForkedRun:
                 self._pause(paused=event[1])
             elif event[0] == "measured":
                 self._measured = event[1], event[2]
+            elif event[0] == "deadline":
+                self._share_deadline(*event[1:])
             else:
                 if event[0] == "report":
                     self._phase_began = time.monotonic()
                 elif event[0] == "leftovers":
                     self._told_leftovers += event[1]
                 self.events.append(event)
+
+    def _share_deadline(self, seconds: float | None, words: str) -> None:
+        """Keep the deadline that another plugin has set in the child, or ours if that is earlier.
+
+        Args:
+            seconds: From now; None where the other plugin has taken it back.
+            words: How that plugin says that it has passed.
+        """
+        ours = None if self._timeout is None else self.ordered + self._timeout
+        theirs = None if seconds is None else time.monotonic() + seconds
+        self._words = words if theirs is not None and (ours is None or theirs < ours) else ""
+        self._deadline = theirs if self._words else ours
 
     def _pause(self, *, paused: bool) -> None:
         """Let the deadline stand still while a debugger runs."""
@@ -317,6 +334,8 @@ class ForkedRun:
 
     def _summary(self) -> str:
         phase = self._phase()
+        if self.timed_out and self._words:
+            return self._words
         if self.timed_out:
             return f"Timeout: {phase} was ended, since the test took longer than {self._timeout:g} s"
         if self.garbage is not None:
@@ -337,7 +356,7 @@ class ForkedRun:
         now, real_now = time.monotonic(), time.time()
         private_bytes, page_faults = self._measured
         return ChildFigures(
-            attempt=self.attempts,
+            attempt=self.attempt.number,
             job=self.job,
             pid=self.child.pid,
             ordered=real_now - (now - self.ordered),

@@ -160,7 +160,7 @@ class Scheduler:
         item = turn.item
         taken = {other.job for other in self._alive if not other.is_over}
         run.job = next(job for job in itertools.count() if job not in taken)
-        run.order(item, self._index[id(item)], item_timeout(item, self._settings), turn.attempts)
+        run.order(item, self._index[id(item)], item_timeout(item, self._settings), turn.attempt)
         self._selector.register(run.child.channel, selectors.EVENT_READ, run)
         self._alive.append(run)
         self._statistics.children += 1
@@ -233,10 +233,13 @@ class Scheduler:
             self._statistics.timeouts += 1
         else:
             self._statistics.crashes += 1
-            if report.outcome == "failed" and _reruns.wants_another(item, run.attempts):
+            again = _reruns.after_crash(item, run.attempt) if report.outcome == "failed" else None
+            if again is not None:
                 report.outcome = "rerun"  # type: ignore[assignment] # what pytest-rerunfailures calls it
-                report.rerun = run.attempts  # type: ignore[attr-defined]
-                self._waiting.again(item, run.attempts + 1)
+                report.rerun = run.attempt.number  # type: ignore[attr-defined]
+                self._waiting.again(item, again)
+                if not _reruns.reports_attempts(item):
+                    return
         self._replay.report(item, report)
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
@@ -252,7 +255,7 @@ class Scheduler:
             self._durations.note(run.test.nodeid, run.duration)
             self._replay.last_word(run.last_word)
             if run.last_word[0] == "again" and run.item is not None:
-                self._waiting.again(run.item, run.attempts + 1)
+                self._waiting.again(run.item, run.attempt.next(run.last_word[1]))
         if self._session.shouldfail:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _private
+from pytest_forkiso import _neighbours, _private
 from pytest_forkiso._bare import PLUGIN_NAME
 from pytest_forkiso._child_source import ChildSource
 from pytest_forkiso._config import Settings, check_marker, is_forked
@@ -57,6 +57,7 @@ class ForkedSession:
             )
         self.choice = choose_source(self.settings)
         self._forked = {id(item) for item in chosen}
+        _neighbours.register(config)
         is_worker = hasattr(config, "workerinput")
         config.pluginmanager.register(_WorkerLoop(self) if is_worker else _OwnLoop(self), "forkiso-loop")
 

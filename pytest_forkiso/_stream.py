@@ -11,7 +11,7 @@ import pytest
 from pytest_forkiso import _config, _leftovers, _private, _slots
 from pytest_forkiso._events import Event, EventDecoder, Plain, encode
 from pytest_forkiso._reports import pack_report, pack_warning
-from pytest_forkiso._reruns import RunAgain
+from pytest_forkiso._reruns import RunAgain, are_known
 
 if TYPE_CHECKING:
     import warnings
@@ -122,7 +122,7 @@ class ReportStream:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_logstart(self) -> Generator[None, object, object]:
         self._starts += 1
-        if self._starts > 1:
+        if self._starts > 1 and are_known(self._config):
             raise RunAgain
         raise Muted
         yield  # type: ignore[unreachable] # makes it a wrapper

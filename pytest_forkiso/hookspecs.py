@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ChildFigures",
     "pytest_forkiso_child_ended",
+    "pytest_forkiso_child_gathered",
     "pytest_forkiso_child_started",
+    "pytest_forkiso_gathered",
     "pytest_forkiso_template_ready",
 ]
 
@@ -39,6 +41,32 @@ def pytest_forkiso_child_started(item: pytest.Item) -> None:
 
     Args:
         item: The test that this child is going to run.
+    """
+
+
+@pytest.hookspec
+def pytest_forkiso_child_gathered(item: pytest.Item) -> tuple[str, Any] | None:
+    """Called in each child when its test is over: what does a plugin have there that it needs in pytest's own process?
+
+    Not called where the test has crashed. An exception is reported as an internal error of the run.
+
+    Args:
+        item: The test that this child has run.
+
+    Returns:
+        A name that no other plugin uses, and data of plain types: what else it contains crosses as a report's values
+        do. None where there is nothing.
+    """
+
+
+@pytest.hookspec
+def pytest_forkiso_gathered(item: pytest.Item, key: str, data: Any) -> None:
+    """Called in pytest's own process, in order of collection, with what `pytest_forkiso_child_gathered` has returned.
+
+    Args:
+        item: The test.
+        key: The name that was returned; implementations look whether it is theirs.
+        data: The data that was returned.
     """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inner import Suite
 
 from helpers import leak_check
 
@@ -23,3 +24,13 @@ def no_leaks() -> Iterator[None]:
     with leak_check():
         yield
         DEFAULT.close()
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester, no_leaks: None) -> Iterator[Suite]:
+    """Give an empty folder for tests; afterwards no process of any run in it may be left."""
+    made = Suite(pytester)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -162,14 +162,22 @@ def test_ctrl_c_against_a_test_that_ignores_it(suite: Suite) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
-def test_a_signal_that_ends_pytest_ends_the_test(suite: Suite, number: signal.Signals) -> None:
-    """When pytest's own process goes, template and children go, a test in the middle of its work as well."""
+@pytest.mark.parametrize("whom", ["pytest", "its group"])
+@pytest.mark.parametrize("kind", ["fork", "bare"])
+def test_a_signal_that_ends_pytest_ends_the_test(suite: Suite, number: signal.Signals, whom: str, kind: str) -> None:
+    """When pytest's own process goes, template and children go, a test in the middle of its work as well.
+
+    Also where the template, which is of the same process group, is ended by the same signal.
+    """
     suite.write(test_waits=WAITS)
-    process = suite.start("-p", "forkiso", "--forked")
+    process = suite.start("-p", "forkiso", "--forked", f"--fork-template={kind}")
     wait_for((suite.path / "waits").exists, "the test runs")
     child = int((suite.path / "pid").read_text())
     assert not is_gone(child)
-    process.popen.send_signal(number)
+    if whom == "pytest":
+        process.popen.send_signal(number)
+    else:
+        os.killpg(process.pid, number)
     assert process.popen.wait(60) == -number
     wait_for(lambda: is_gone(child), "the test's process is gone")
     wait_for(lambda: not suite.processes(), "all processes are gone")

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_forkiso._order import StartOrder
+from pytest_forkiso._reruns import Attempt
 
 if TYPE_CHECKING:
     import pytest
@@ -82,9 +83,9 @@ def test_again_comes_next() -> None:
     """A rerun does not wait for others."""
     order = make(2, [0.0, 0.0])
     first, _ = order.choose()
-    order.again(first.item, 1)
+    order.again(first.item, Attempt(1))
     turn: Any = order.choose()[0]
-    assert (turn.item, turn.attempts) == (first.item, 1)
+    assert (turn.item, turn.attempt) == (first.item, Attempt(1))
     order.clear()
     assert not len(order)
     assert order.started() == []

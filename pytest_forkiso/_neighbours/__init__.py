@@ -1,0 +1,61 @@
+"""Other plugins that need a hand, since they gather in a test's process what they show or save in pytest's own.
+
+A module for each, loaded where the plugin is. What they use of it beyond its documentation stands there and nowhere
+else; ``tox -e ecosystem`` runs them beside the released plugins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_forkiso._stream import ReportStream
+
+# The module of the other plugin, and ours for it. Those of the first kind work in both processes, by this plugin's
+# own hooks; the others in tests' processes alone, and talk to pytest's own by themselves.
+_IN_BOTH = {
+    "flaky.flaky_pytest_plugin": "flaky",
+    "inline_snapshot.pytest_plugin": "inline_snapshot",
+    "pytest_benchmark.plugin": "benchmark",
+    "syrupy": "syrupy",
+}
+_IN_CHILDREN = {
+    "pytest_timeout": "timeout",
+}
+
+
+def register(config: pytest.Config) -> None:
+    """Register what helps the plugins that are there; called again, it does nothing more."""
+    for name in _present(config, _IN_BOTH):
+        plugin = f"forkiso-{name}"
+        if not config.pluginmanager.hasplugin(plugin):
+            config.pluginmanager.register(_module(name).Neighbour(), plugin)
+
+
+def register_in_child(config: pytest.Config, stream: ReportStream) -> None:
+    """Register in a template or a child what helps there.
+
+    Args:
+        config: Of the session.
+        stream: What takes words to pytest's own process, borrowed.
+    """
+    register(config)
+    for name in _present(config, _IN_CHILDREN):
+        config.pluginmanager.register(_module(name).Neighbour(stream), f"forkiso-{name}")
+
+
+def _present(config: pytest.Config, modules: dict[str, str]) -> list[str]:
+    found = []
+    for module_name, name in modules.items():
+        module = sys.modules.get(module_name)
+        if module is not None and config.pluginmanager.is_registered(module):
+            found.append(name)
+    return found
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"{__name__}.{name}")
