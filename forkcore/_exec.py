@@ -22,8 +22,12 @@ _BOOTSTRAP = (
 def find_interpreter(interpreter: str | os.PathLike[str] | None = None) -> str:
     """Find the interpreter to execute.
 
+    That is the one that the caller wants; or the one that runs this program; or, where a program has
+    Python built in (``sys.executable`` is empty then, or the program itself), that of the same
+    installation.
+
     Args:
-        interpreter: What the caller wants; None for the one that runs this program.
+        interpreter: What the caller wants.
 
     Raises:
         FileNotFoundError: There is none, as in a frozen application: `forkcore.early.install`
@@ -31,12 +35,24 @@ def find_interpreter(interpreter: str | os.PathLike[str] | None = None) -> str:
     """
     if interpreter is not None:
         return os.fspath(interpreter)
-    if getattr(sys, "frozen", False) or not sys.executable:
-        raise FileNotFoundError(
-            "this program has no Python interpreter to execute; call forkcore.early.install() "
-            "at its start, or name one with interpreter="
-        )
-    return sys.executable
+    if not getattr(sys, "frozen", False):
+        for candidate in _candidates():
+            if os.access(candidate, os.X_OK):
+                return candidate
+    raise FileNotFoundError(
+        "this program has no Python interpreter to execute; call forkcore.early.install() "
+        "at its start, or name one with interpreter="
+    )
+
+
+def _candidates() -> list[str]:
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    installed = [os.path.join(sys.exec_prefix, "bin", name) for name in (version, "python3")]
+    own = sys.executable
+    if not own:
+        return installed
+    # A program that has Python built in would be executed itself, and start anew.
+    return [own, *installed] if "py" in os.path.basename(own).lower() else [*installed, own]
 
 
 def needs_site() -> bool:

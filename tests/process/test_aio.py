@@ -435,7 +435,7 @@ def test_an_early_template_serves_loops_too(tmp_path: Path) -> None:
         "forkcore.early.install()\n"
         "import asyncio, os, sys\n"
         "from forkcore import aio\n"
-        "sys.executable = '/no/such/python'\n"
+        "sys.frozen = True\n"
         "async def main():\n"
         "    for make in (aio.new, aio.new_exec):\n"
         "        template = make()\n"

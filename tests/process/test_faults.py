@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -25,7 +26,7 @@ from forkcore._spawn import fork_this_process
 from forkcore._sync import Template
 from forkcore._wire import MAX_PAYLOAD, encode
 
-from helpers import process_state, wait_for
+from helpers import exhaust_descriptors, process_state, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,38 @@ def test_fork_here_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", fail)
     with pytest.raises(BlockingIOError):
         forkcore.fork_here()
+
+
+def test_fork_here_at_the_limit_of_descriptors() -> None:
+    """Nothing is forked, and nothing stays open."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    exhaust_descriptors()
+    try:
+        for make in (forkcore.fork_here, forkcore.new_exec):
+            with pytest.raises(OSError, match="Too many open files") as caught:
+                make()
+            assert caught.value.errno == errno.EMFILE
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_template_at_the_limit_of_descriptors() -> None:
+    """What it is sent is cut off: it ends in order, and whoever waits is told. Its children go on."""
+    with forkcore.new_exec() as own:
+        running = own.preload("targets").fork().run("targets:wait_for_end")
+        assert running.channel.recv(4) == b"here"
+        own.eval("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))").ready()
+        child = own.fork().send_fd(*range(3), *range(3), *range(3), *range(3)).run("targets:nothing")
+        with pytest.raises(forkcore.TemplateDied) as caught:
+            child.wait(timeout=20)
+        assert child.channel.recv(1) == b""
+        child.channel.close()
+        with pytest.raises(forkcore.TemplateDied) as caught:
+            own.ready(timeout=20)
+        assert caught.value.status is not None
+        assert caught.value.status.code == 0
+    running.channel.sendall(b"still there?")
+    running.channel.close()
 
 
 def test_a_stopped_template_times_out(stopped: forkcore.Template) -> None:

@@ -283,6 +283,26 @@ def test_new_exec_takes_what_subprocess_takes(tmp_path: Path) -> None:
     assert found["executable"] == str(interpreter)
 
 
+@pytest.mark.parametrize("executable", ["", "/bin/sh"])
+def test_a_program_with_python_built_in_executes_the_installed_one(
+    executable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no sys.executable, or it is such a program; one that is given comes first."""
+    monkeypatch.setattr(sys, "executable", executable)
+    found = result(forkcore.new_exec().run("targets:facts"))["executable"]
+    assert Path(found).parent == Path(sys.exec_prefix, "bin")
+    assert Path(found).name.startswith("python")
+    with forkcore.new_exec(interpreter="/bin/false") as own, pytest.raises(forkcore.TemplateDied):
+        own.ready(timeout=20)
+
+
+def test_a_frozen_program_has_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the two remedies."""
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    with pytest.raises(FileNotFoundError, match=r"early\.install.*interpreter="):
+        forkcore.new_exec()
+
+
 @pytest.mark.parametrize("flags", [["-E"], ["-I"], ["-X", "dev"], ["-W", "error"], ["-O"]])
 def test_interpreter_flags_of_the_parent_carry_over(flags: list[str]) -> None:
     """As subprocess and multiprocessing do it; and the child sees the parent's sys.path."""
@@ -424,7 +444,7 @@ def test_early_template() -> None:
         "value = 'early'\n"
         "forkcore.early.install(); forkcore.early.install()\n"
         "assert forkcore.early.is_installed()\n"
-        "sys.executable = ''\n"
+        "sys.frozen = True  # as PyInstaller and its like set it\n"
         "import threading\n"
         "stop = threading.Event(); threading.Thread(target=stop.wait).start()\n"
         "value = 'late'\n"
