@@ -15,14 +15,12 @@ import pytest
 
 from pytest_forkiso import _hazards, _memory, _private
 from pytest_forkiso._inchild import InChild, Order, orphan_adoption, shared_death
+from pytest_forkiso._inner import PLUGIN_NAME
 from pytest_forkiso._slots import SlotTable, read_text
 from pytest_forkiso._stream import ChannelEnd, flush_streams
 
 if TYPE_CHECKING:
     import socket
-
-PLUGIN_NAME = "forkiso-bare"
-"""Registered in sessions that run one test for another session; the plugin does nothing else there."""
 
 
 def prepare(forks: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
+from pytest_forkiso._source import Request
 from pytest_forkiso._sources import make_source
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import forkcore
     from pytest_forkiso._config import Settings
     from pytest_forkiso._source import Choice
+    from pytest_forkiso._source_exec import Collecting
 
 AHEAD = 1
 """Children that stand ready while the others run."""
@@ -26,7 +28,9 @@ class ChildSource:
         source: The template, and what its children run.
     """
 
-    def __init__(self, session: pytest.Session, settings: Settings, choice: Choice, forks: int) -> None:
+    def __init__(
+        self, session: pytest.Session, settings: Settings, choice: Choice, forks: int, collecting: Collecting | None
+    ) -> None:
         """Make the template, and prepare it.
 
         Args:
@@ -34,16 +38,18 @@ class ChildSource:
             settings: Of the run.
             choice: Where the template comes from.
             forks: How many tests are forked, as far as that is known.
+            collecting: See `pytest_forkiso._source.Request`.
 
         Raises:
             pytest.UsageError: A module could not be preloaded, or this process cannot be forked.
+            pytest.Session.Interrupted: The template has collected other tests; that is reported.
         """
         # Each child that is about to end still holds its files: twice as many as run at a time, and those ahead.
         self._table = SlotTable.create(2 * settings.jobs + AHEAD + 1)
         self._free = list(reversed(self._table.slots))
         self._idle: list[forkcore.Child] = []
         try:
-            self.source = make_source(choice, session, settings, self._table, forks)
+            self.source = make_source(choice, Request(session, settings, self._table, forks, collecting))
         except BaseException:
             self._table.close()
             raise

@@ -13,7 +13,7 @@ MARKER_HELP = (
     "forked(*, timeout=None): run this test in a process of its own, freshly forked; "
     "after `timeout` seconds it is ended and has failed."
 )
-TEMPLATES = ("auto", "fork", "bare")
+TEMPLATES = ("auto", "fork", "exec", "bare", "early")
 _MARKER_ARGUMENTS = frozenset(("timeout",))
 
 
@@ -77,7 +77,8 @@ def add_options(parser: pytest.Parser) -> None:
         dest="fork_template",
         choices=TEMPLATES,
         help="Where tests' processes are forked from: this process after collection ('fork'), a fresh interpreter "
-        "that has not collected anything ('bare'), or whichever is safe ('auto').",
+        "that collects by itself ('exec') or has not collected anything ('bare'), this process before it has loaded "
+        "conftest files ('early'), or whichever is safe ('auto').",
     )
     group.addoption(
         "--fork-report",
@@ -171,6 +172,12 @@ def _read_template(value: str) -> str:
     if value not in TEMPLATES:
         raise pytest.UsageError(f"the ini option fork_template must be one of {', '.join(TEMPLATES)}, not {value!r}")
     return value
+
+
+def read_template_early(config: pytest.Config) -> str:
+    """Give the kind of template that the user has asked for, before the command line is parsed to its end."""
+    value = getattr(config.known_args_namespace, "fork_template", None)
+    return str(config.getini("fork_template") if value is None else value)
 
 
 def _processors() -> int:

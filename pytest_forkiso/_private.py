@@ -20,14 +20,61 @@ from _pytest._code.code import (
     TerminalRepr,
 )
 from _pytest.capture import CaptureIO, FDCapture, SysCapture
+from _pytest.config import _prepareconfig
 from _pytest.skipping import evaluate_xfail_marks, xfailed_key
 
 from pytest_forkiso._slots import limit_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pytest
+
+
+# ------------------------------------------------------------------------------------ sessions that do not run tests
+
+
+def read_command_line(arguments: list[str], plugins: list[object]) -> pytest.Config:
+    """Make a configuration that is not configured yet, as pytest-xdist does it for its workers.
+
+    ``pytest.main`` returns when its session has ended; a template has to be forked while its session goes on.
+    """
+    return _prepareconfig(arguments, plugins)
+
+
+def begin_session(config: pytest.Config) -> pytest.Session:
+    """Configure, and make a session, as ``pytest.main`` does."""
+    from _pytest.main import Session
+
+    session = Session.from_config(config)
+    config._do_configure()
+    config.hook.pytest_sessionstart(session=session)
+    return session
+
+
+def set_nodeid(item: pytest.Item, nodeid: str) -> None:
+    """Give a test the node id that it has in pytest's own process, where a plugin has changed it (pytest-xdist)."""
+    if item.nodeid != nodeid:
+        item._nodeid = nodeid  # type: ignore[attr-defined] # as pytest-xdist does
+
+
+@contextlib.contextmanager
+def quiet_log_file(config: pytest.Config) -> Iterator[None]:
+    """Keep what is logged for a while out of ``--log-file``: pytest's own process has it there already."""
+    plugin: Any = config.pluginmanager.get_plugin("logging-plugin")
+    handler = getattr(plugin, "log_file_handler", None)
+    if handler is None:
+        yield
+        return
+
+    def drop(_record: object) -> bool:
+        return False
+
+    handler.addFilter(drop)
+    try:
+        yield
+    finally:
+        handler.removeFilter(drop)
 
 
 # ---------------------------------------------------------------------------------------------------------- capturing
@@ -238,6 +285,18 @@ def junit_log(config: pytest.Config) -> Any | None:
     from _pytest.junitxml import xml_key
 
     return config.stash.get(xml_key, None)
+
+
+def collect_junit(config: pytest.Config) -> None:
+    """Let fixtures of tests record properties in a process that passes for a worker of pytest-xdist, which does not.
+
+    The file is not written there.
+    """
+    path = config.getoption("xmlpath", None)
+    if path:
+        from _pytest.junitxml import LogXML, xml_key
+
+        config.stash[xml_key] = LogXML(path, config.option.junitprefix, family=config.getini("junit_family"))
 
 
 def junit_state(log: Any, report: pytest.TestReport) -> tuple[list[tuple[str, str]], dict[str, str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_forkiso import _report_html, _report_json, _report_trace
-from pytest_forkiso._bare import PLUGIN_NAME
+from pytest_forkiso._inner import is_inner
 from pytest_forkiso._record import PHASES, Phase, Records, pack_figures
 from pytest_forkiso._reports import shorten
 
@@ -42,7 +42,7 @@ def install(config: pytest.Config) -> None:
         pytest.UsageError: A file cannot be written, or its kind is not known.
     """
     names = config.getoption("fork_report", None)
-    if not names or config.option.collectonly or config.pluginmanager.hasplugin(PLUGIN_NAME):
+    if not names or config.option.collectonly or is_inner(config):
         return
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(FigureSender(config), "forkiso-report")

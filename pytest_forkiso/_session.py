@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_forkiso import _neighbours, _private
-from pytest_forkiso._bare import PLUGIN_NAME
 from pytest_forkiso._child_source import ChildSource
 from pytest_forkiso._config import Settings, check_marker, is_forked
+from pytest_forkiso._exec import CollectedList
+from pytest_forkiso._inner import is_inner
 from pytest_forkiso._scheduler import Scheduler
-from pytest_forkiso._sources import can_fork, choose_source
+from pytest_forkiso._source import Choice
+from pytest_forkiso._sources import begin_collecting, can_fork, choose_source
 from pytest_forkiso._summary import Statistics, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from pytest_forkiso._source import Choice
+    from pytest_forkiso._source_exec import Collecting
+
+
+_COLLECT_THEMSELVES = ("exec", "early")
 
 
 class ForkedSession:
@@ -34,6 +39,27 @@ class ForkedSession:
         self.statistics = Statistics()
         self.choice: Choice | None = None
         self._forked: set[int] = set()
+        self._known = CollectedList()
+        self._collecting: Collecting | None = None
+
+    def begin(self, session: pytest.Session) -> None:
+        """Let a template begin to collect by itself, where it is known already that one will be needed.
+
+        Raises:
+            OSError: No interpreter can be started.
+        """
+        config = session.config
+        if not _runs_tests(config):
+            return
+        config.pluginmanager.register(self._known, "forkiso-known")
+        if self.settings.forks_all and choose_source(config, self.settings).kind in _COLLECT_THEMSELVES:
+            self._collecting = begin_collecting(config, self.settings, self._known)
+
+    def close(self) -> None:
+        """End a template that was not needed."""
+        if self._collecting is not None:
+            self._collecting.close()
+            self._collecting = None
 
     def select(self, session: pytest.Session) -> None:
         """Look at what was collected.
@@ -42,24 +68,40 @@ class ForkedSession:
             pytest.UsageError: A marker is wrong, or this platform cannot fork.
         """
         config = session.config
-        if config.pluginmanager.hasplugin(PLUGIN_NAME):
-            return  # this session runs one test, in a child, for another session
-        if config.pluginmanager.hasplugin("dsession"):
-            return  # pytest-xdist's controller runs no tests; its workers do, and have a session like this one
+        if not _runs_tests(config):
+            return
         chosen = [item for item in session.items if is_forked(item, self.settings)]
         for item in chosen:
             check_marker(item, self.settings)
-        if not chosen or config.option.collectonly:
+        if not chosen:
+            self.close()
             return
         if not can_fork():
             raise pytest.UsageError(
                 "tests cannot be forked on this platform: it has no fork(); run them without --forked"
             )
-        self.choice = choose_source(self.settings)
+        self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
         is_worker = hasattr(config, "workerinput")
         config.pluginmanager.register(_WorkerLoop(self) if is_worker else _OwnLoop(self), "forkiso-loop")
+
+    def _choose(self, config: pytest.Config) -> Choice:
+        choice = choose_source(config, self.settings)
+        if choice.kind not in _COLLECT_THEMSELVES:
+            self.close()
+            return choice
+        if self._collecting is None:
+            self._collecting = begin_collecting(config, self.settings, self._known)
+        hazards = ", ".join(self._collecting.wait().hazards)
+        if not hazards:
+            return choice
+        self.close()
+        if self.settings.template == "auto":
+            return Choice("bare", f"a fork would not have these threads: {hazards}")
+        raise pytest.UsageError(
+            f"the template cannot be forked: no child would have these threads: {hazards}; try --fork-template=bare"
+        )
 
     def is_forked(self, item: pytest.Item) -> bool:
         """Tell whether this test runs in a child."""
@@ -68,7 +110,8 @@ class ForkedSession:
     def make_source(self, session: pytest.Session) -> ChildSource:
         """Make the template; see `ChildSource`."""
         assert self.choice is not None  # noqa: S101 - only loops that `select` has registered ask
-        return ChildSource(session, self.settings, self.choice, len(self._forked))
+        collecting, self._collecting = self._collecting, None
+        return ChildSource(session, self.settings, self.choice, len(self._forked), collecting)
 
     @contextlib.contextmanager
     def scheduler(self, session: pytest.Session, source: ChildSource) -> Iterator[Scheduler]:
@@ -89,6 +132,14 @@ class ForkedSession:
                 scheduler.close()
         finally:
             source.close()
+
+
+def _runs_tests(config: pytest.Config) -> bool:
+    """Tell whether this session runs tests, and on its own account."""
+    if is_inner(config) or config.option.collectonly:
+        return False
+    # pytest-xdist's controller runs no tests; its workers do, and have a session like this one.
+    return not config.pluginmanager.hasplugin("dsession")
 
 
 class _OwnLoop:

@@ -53,10 +53,10 @@ class SlotTable:
     @classmethod
     def create(cls, count: int) -> SlotTable:
         """Make the files of so many slots."""
-        page = _anonymous_file("forkiso-phases")
+        page = anonymous_file("forkiso-phases")
         os.ftruncate(page, mmap.PAGESIZE)
         names = [f"forkiso-{kind}-{number}" for number in range(count) for kind in ("stdout", "stderr", "faults")]
-        return cls([page, *map(_anonymous_file, names)])
+        return cls([page, *map(anonymous_file, names)])
 
     @property
     def descriptors(self) -> list[int]:
@@ -105,7 +105,7 @@ def limit_file(fd: int, limit: int) -> None:
     os.lseek(fd, 0, os.SEEK_END)
 
 
-def _anonymous_file(name: str) -> int:
+def anonymous_file(name: str) -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create(name, os.MFD_CLOEXEC)
     with tempfile.TemporaryFile(prefix=name) as file:

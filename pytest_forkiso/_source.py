@@ -11,6 +11,7 @@ import forkcore
 if TYPE_CHECKING:
     from pytest_forkiso._config import Settings
     from pytest_forkiso._slots import SlotTable
+    from pytest_forkiso._source_exec import Collecting
 
 
 class Choice(NamedTuple):
@@ -33,12 +34,14 @@ class Request(NamedTuple):
         settings: Of the run.
         table: The output files of children, borrowed.
         forks: How many tests are forked, as far as that is known.
+        collecting: A template that collects by itself; consumed. None where the source needs none.
     """
 
     session: pytest.Session
     settings: Settings
     table: SlotTable
     forks: int
+    collecting: Collecting | None
 
 
 class Source(NamedTuple):

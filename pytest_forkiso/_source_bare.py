@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import forkcore
 from pytest_forkiso import _private
+from pytest_forkiso._inner import arguments
 from pytest_forkiso._source import prepare
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_forkiso._source import Request
 
 TARGET = "pytest_forkiso._bare:run"
@@ -27,7 +26,7 @@ def make_template(request: Request) -> forkcore.Template:
     config = request.session.config
     table = request.table
     standard_input = _private.standard_input(config)
-    plan = pickle.dumps((_arguments(config), table.descriptors, standard_input, request.settings.output_limit))
+    plan = pickle.dumps((arguments(config), table.descriptors, standard_input, request.settings.output_limit))
     template = forkcore.new_exec(
         cwd=config.invocation_params.dir,
         pass_fds=[*table.descriptors, *({standard_input} - {0})],
@@ -37,14 +36,3 @@ def make_template(request: Request) -> forkcore.Template:
     template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
     code = f"import pytest_forkiso._bare as bare; bare.prepare({request.forks})"
     return prepare(template.send_arg(plan), request.settings, code)
-
-
-def _arguments(config: pytest.Config) -> list[str]:
-    """Give the command line for a session that runs one test for this one."""
-    arguments = list(config.invocation_params.args)
-    if config.pluginmanager.hasplugin("xdist"):
-        arguments.append("-n0")
-    if config.pluginmanager.hasplugin("_cov"):
-        arguments.append("--cov-append")  # or it would erase what other children have measured
-    arguments += ["-o", "log_file_mode=a"]  # or each would begin the log file anew
-    return arguments

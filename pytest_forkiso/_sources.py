@@ -6,17 +6,21 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_forkiso import _hazards, _source_bare, _source_fork
-from pytest_forkiso._source import Choice, Request, Source
+from pytest_forkiso import _baseline, _hazards, _source_bare, _source_exec, _source_fork
+from pytest_forkiso._source import Choice, Source
 
 if TYPE_CHECKING:
     import pytest
 
     from pytest_forkiso._config import Settings
-    from pytest_forkiso._slots import SlotTable
+    from pytest_forkiso._exec import CollectedList
+    from pytest_forkiso._source import Request
+    from pytest_forkiso._source_exec import Collecting
 
 _SOURCES = {
     "fork": (_source_fork.make_template, _source_fork.TARGET),
+    "exec": (_source_exec.make_template, _source_exec.TARGET),
+    "early": (_source_exec.make_template, _source_exec.TARGET),
     "bare": (_source_bare.make_template, _source_bare.TARGET),
 }
 
@@ -26,23 +30,47 @@ def can_fork() -> bool:
     return sys.platform != "win32" and hasattr(os, "fork")
 
 
-def choose_source(settings: Settings) -> Choice:
-    """Choose where the template comes from."""
+def choose_source(config: pytest.Config, settings: Settings) -> Choice:
+    """Choose where the template comes from.
+
+    Args:
+        config: Of the session; conftest files and test modules may have been loaded.
+        settings: Of the run.
+    """
     if settings.template != "auto":
         return Choice(settings.template, "the user asked for it")
     if sys.platform == "darwin":
         return Choice("bare", "system libraries of macOS do not survive a fork")
     found = list(_hazards.hazardous_threads())
-    if found:
-        return Choice("bare", f"a fork would not have these threads: {', '.join(map(str, found))}")
-    return Choice("fork", "nothing speaks against it")
+    if not found:
+        return Choice("fork", "nothing speaks against it")
+    reason = f"a fork would not have these threads: {', '.join(map(str, found))}"
+    is_own = set(found) <= _baseline.of(config).threads
+    return Choice("exec" if is_own else "bare", reason)
 
 
-def make_source(choice: Choice, session: pytest.Session, settings: Settings, table: SlotTable, forks: int) -> Source:
-    """Make a template; see `Request` for the arguments.
+def begin_collecting(config: pytest.Config, settings: Settings, known: CollectedList) -> Collecting:
+    """Let a template collect by itself, beside this process.
+
+    Args:
+        config: Of the session, after all plugins have begun it.
+        settings: Of the run.
+        known: The tests of this process, as they are collected here.
+
+    Raises:
+        OSError: No interpreter can be started.
+    """
+    baseline = _baseline.of(config)
+    template = baseline.early or _source_exec.execute(config, baseline.search_path)
+    return _source_exec.Collecting(config, settings, template, known)
+
+
+def make_source(choice: Choice, request: Request) -> Source:
+    """Make a template.
 
     Raises:
         pytest.UsageError: This process cannot be forked, or the template could not be prepared.
+        pytest.Session.Interrupted: The template has collected other tests; that is reported.
     """
     make_template, target = _SOURCES[choice.kind]
-    return Source(make_template(Request(session, settings, table, forks)), target, choice)
+    return Source(make_template(request), target, choice)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _config, _report, hookspecs
+from pytest_forkiso import _baseline, _config, _report, hookspecs
+from pytest_forkiso._inner import is_inner
 from pytest_forkiso._session import ForkedSession
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _SESSION = pytest.StashKey[ForkedSession]()
 _REPLACES = pytest.StashKey[bool]()
@@ -24,6 +29,13 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before output is captured
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
+    if not is_inner(early_config):
+        _baseline.note(early_config)
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -52,6 +64,11 @@ def pytest_report_header(config: pytest.Config) -> str | None:
     return None
 
 
+@pytest.hookimpl(trylast=True)  # what plugins tell workers of pytest-xdist is there when they have begun
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.stash[_SESSION].begin(session)
+
+
 @pytest.hookimpl(tryfirst=True)  # the terminal says where the template comes from when it is called
 def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_SESSION].select(session)
@@ -62,6 +79,12 @@ def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
     if choice is None or (choice.kind == "fork" and config.get_verbosity() < 1):
         return None  # the usual case is worth a line under -v only
     return f"forkiso: template from '{choice.kind}', because {choice.reason}"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SESSION in config.stash:
+        config.stash[_SESSION].close()
+    _baseline.forget(config)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,0 +1,212 @@
+"""What runs in a template that collects by itself, beside pytest's own process, and in its children."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+
+import pytest
+
+import forkcore
+from pytest_forkiso import _hazards, _private
+from pytest_forkiso._events import encode
+from pytest_forkiso._inchild import InChild
+from pytest_forkiso._inner import PLUGIN_NAME
+from pytest_forkiso._slots import SlotTable
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Generator
+
+
+class Plan(NamedTuple):
+    """What the template needs to collect; crosses as a pickle.
+
+    Attributes:
+        arguments: The command line.
+        argv: ``sys.argv`` of pytest's own process.
+        workerinput: See `pytest_forkiso._worker`.
+        is_worker: pytest's own process is a worker of pytest-xdist.
+        preload: Modules to import before.
+        output_limit: See `pytest_forkiso._config.Settings`.
+    """
+
+    arguments: list[str]
+    argv: list[str]
+    workerinput: dict[str, Any]
+    is_worker: bool
+    preload: tuple[str, ...]
+    output_limit: int
+
+
+class Wanted(NamedTuple):
+    """A test that pytest's own process has chosen.
+
+    Attributes:
+        nodeid: That it had when it was collected.
+        occurrence: Which of the tests with this node id, from 0.
+        final: Its node id after all plugins have seen it.
+    """
+
+    nodeid: str
+    occurrence: int
+    final: str
+
+
+class Collected(NamedTuple):
+    """What a collection has found, as it crosses to pytest's own process.
+
+    Attributes:
+        nodeids: Of all tests, before any was deselected.
+        errors: Texts of what could not be collected.
+        hazards: Why the template must not be forked.
+    """
+
+    nodeids: list[str]
+    errors: list[str]
+    hazards: list[str]
+
+
+class CollectedList:
+    """A plugin that remembers the tests as they were collected, before plugins deselect, sort or rename them."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, pytest.Item]] = []
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
+        """Remember them."""
+        self.found = [(item.nodeid, item) for item in items]
+        return (yield)
+
+    def nodeids(self) -> list[str]:
+        """Give the node ids that they had then."""
+        return [nodeid for nodeid, _ in self.found]
+
+
+class CollectingSession(CollectedList):
+    """Turns a session of pytest into one that collects, and then waits to be forked."""
+
+    __name__ = PLUGIN_NAME  # what pluggy registers it as
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self._plan = plan
+        self._errors: list[str] = []
+        self._in_child: InChild | None = None
+        self._channel: socket.socket | None = None
+        config = self._config = _private.read_command_line(list(plan.arguments), [self])
+        config.workerinput = plan.workerinput  # type: ignore[attr-defined]
+        config.workeroutput = {}  # type: ignore[attr-defined]
+        config.hook.pytest_cmdline_main(config=config)
+        _set_worker_options(config)
+        self._session = _private.begin_session(config)
+        _private.collect_junit(self._config)
+
+    @pytest.hookimpl
+    def pytest_cmdline_main(self) -> int:
+        """Keep pytest from running tests and ending: what is called before this has set options of its own."""
+        return 0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Let the terminal plugin write nowhere: in pytest's own process it says the same."""
+        self._terminal = _private.redirect_terminal(session.config, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - closed when tests may run
+
+    @pytest.hookimpl
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Remember what could not be collected."""
+        if report.failed:
+            self._errors.append(f"{report.nodeid}\n{report.longreprtext}")
+
+    def collect(self) -> Collected:
+        """Collect, and say what was found."""
+        with _private.quiet_log_file(self._config), contextlib.suppress(pytest.Session.Failed):
+            self._config.hook.pytest_collection(session=self._session)
+        hazards = [str(thread) for thread in _hazards.threads()]
+        return Collected(self.nodeids(), self._errors, hazards)
+
+    def choose(self, wanted: list[Wanted], table: SlotTable, forks: int) -> None:
+        """Take over the tests that pytest's own process has chosen, in its order, and prepare for the first fork.
+
+        Args:
+            wanted: Each was found here, too.
+            table: The output files of children, consumed.
+            forks: How many there will be.
+        """
+        places = numbered([*self.nodeids(), *(item.nodeid for item in self._session.items)])
+        items = [*(item for _, item in self.found), *self._session.items]
+        by_place = dict(zip(places, items, strict=True))
+        chosen = []
+        for nodeid, occurrence, final in wanted:
+            item = by_place[nodeid, occurrence]
+            _private.set_nodeid(item, final)
+            chosen.append(item)
+        self._session.items[:] = chosen
+        self.found.clear()
+        _private.redirect_terminal(self._config, self._terminal).close()
+        if not self._plan.is_worker:  # tests, and plugins while they run, see no worker where there is none
+            del self._config.workerinput, self._config.workeroutput  # type: ignore[attr-defined]
+        self._in_child = InChild(self._session, table, self._plan.output_limit)
+        self._in_child.prepare(forks)
+
+    def run(self, channel: socket.socket) -> NoReturn:
+        """Run one test, within the hook that runs tests: its wrappers belong around a test.
+
+        Args:
+            channel: To pytest's own process; consumed.
+        """
+        self._channel = channel
+        self._config.hook.pytest_runtestloop(session=self._session)
+        raise RuntimeError("another plugin has run the tests, in a template's child")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Run the one test of this child; never returns."""
+        assert self._in_child is not None  # noqa: S101 - `choose` was called, or there would be no child
+        assert self._channel is not None  # noqa: S101
+        self._in_child.run(self._channel)
+
+
+def numbered(nodeids: list[str]) -> list[tuple[str, int]]:
+    """Tell tests with the same node id apart: each is given its number among them."""
+    seen: dict[str, int] = {}
+    found = []
+    for nodeid in nodeids:
+        seen[nodeid] = seen.get(nodeid, -1) + 1
+        found.append((nodeid, seen[nodeid]))
+    return found
+
+
+def _set_worker_options(config: pytest.Config) -> None:
+    option = config.option
+    option.cacheclear = False  # pytest's own process has done it
+    if hasattr(option, "dist"):  # as pytest-xdist does it for its workers
+        option.dist = "no"
+        option.numprocesses = option.maxprocesses = None
+        option.loadgroup = False
+
+
+def collect(plan: Plan) -> CollectingSession:
+    """Collect in this process, a template, and answer; called by code that pytest's own process sends.
+
+    The input, and a file for the answer, were sent before.
+    """
+    standard_input, answer = forkcore.take_args()
+    os.dup2(standard_input, 0)
+    os.close(standard_input)
+    sys.argv[:] = plan.argv
+    for name in plan.preload:
+        __import__(name)
+    collecting = CollectingSession(plan)
+    os.write(answer, encode(("collected", *collecting.collect())))
+    os.close(answer)
+    return collecting
+
+
+def take_table() -> SlotTable:
+    """Take the output files of children, which were sent before."""
+    return SlotTable(forkcore.take_args())

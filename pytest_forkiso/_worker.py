@@ -1,0 +1,68 @@
+"""How a template that collects by itself appears to other plugins: as a worker of pytest-xdist.
+
+Plugins that know pytest-xdist leave reports, caches and servers to the controller, which is pytest's own process here.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Node:
+    """What ``pytest_configure_node``, a hook of pytest-xdist, hands to plugins for each worker.
+
+    Attributes:
+        config: Of pytest's own process.
+        workerinput: What the worker gets as ``config.workerinput``; plugins add to it.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.gateway = self
+        self.id = "master"
+        self.workerinput: dict[str, Any] = {
+            "workerid": "master",  # what the fixture worker_id gives where there are no workers
+            "workercount": 1,
+            "testrunuid": uuid.uuid4().hex,
+            "mainargv": list(sys.argv),
+        }
+
+
+def worker_input(config: pytest.Config) -> dict[str, Any]:
+    """Give what the template is to have as ``config.workerinput``.
+
+    Args:
+        config: Of pytest's own process, configured. If this is a worker itself, the template passes for the same one.
+    """
+    own = getattr(config, "workerinput", None)
+    if own is not None:
+        return dict(own)
+    node = Node(config)
+    manager = config.pluginmanager
+    seed = config.getoption("randomly_seed", None)
+    if seed is not None:  # pytest-randomly adds it by the hook below, but only where pytest-xdist is loaded
+        node.workerinput["randomly_seed"] = seed
+    coverage = manager.get_plugin("_cov")
+    if coverage is not None:
+        node.workerinput |= _coverage_input(config)
+    if manager.hasplugin("xdist"):
+        # pytest-cov's implementation expects that it is distributing, and it is not.
+        without = [coverage] if coverage is not None else []
+        manager.subset_hook_caller("pytest_configure_node", without)(node=node)
+    return node.workerinput
+
+
+def _coverage_input(config: pytest.Config) -> dict[str, Any]:
+    """Give what pytest-cov wants to know in a worker: that it sees the same files."""
+    import socket
+
+    return {
+        "cov_master_host": socket.gethostname(),
+        "cov_master_topdir": str(config.invocation_params.dir),
+        "cov_master_rsync_roots": [],
+    }

@@ -1,0 +1,309 @@
+"""Where the template comes from: the same tests, with the same results, from each source."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from inner_sources import OUTCOMES
+
+if TYPE_CHECKING:
+    from inner import Run, Suite
+
+SOURCES = ("fork", "exec", "early", "bare")
+COLLECTING = ("exec", "early")
+"""Templates that collect by themselves."""
+
+
+def kept(run: Run) -> list[tuple[str, str, str, str]]:
+    """Give what must not depend on the source: all but addresses."""
+    return [
+        (report.nodeid, report.when, report.outcome, re.sub("0x[0-9a-f]+", "0x", report.text)) for report in run.reports
+    ]
+
+
+@pytest.mark.parametrize("source", SOURCES[1:])
+def test_outcomes(suite: Suite, source: str) -> None:
+    """Every report is as with a fork of pytest itself, several tests at a time and pytest-xdist's workers included."""
+    suite.write(test_it=OUTCOMES)
+    expected = suite.forked()
+    assert kept(suite.forked("--fork-template", source)) == kept(expected)
+    assert kept(suite.forked("--fork-template", source, "--fork-jobs=3")) == kept(expected)
+    distributed = suite.forked("--fork-template", source, "-p", "xdist", "-n2")
+    assert distributed.outcomes() == expected.outcomes()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_header_names_source_and_reason(suite: Suite, source: str) -> None:
+    """The reason is shown; in the usual case under -v only."""
+    suite.write(test_it="def test_it(): pass")
+    line = f"forkiso: template from '{source}', because the user asked for it"
+    assert line in suite.forked("--fork-template", source, "-v").out
+    assert (line in suite.forked("--fork-template", source).out) == (source != "fork")
+
+
+def test_the_header_of_auto(suite: Suite) -> None:
+    """Nothing speaks against a fork where nothing does."""
+    suite.write(test_it="def test_it(): pass")
+    assert "forkiso: template from 'fork', because nothing speaks against it" in suite.forked("-v").out
+
+
+IMPORTS = """
+    import os, pathlib
+    log = pathlib.Path("imports.log")
+    with log.open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    def test_1(): pass
+    def test_2(): pass
+    def test_3(): pass
+"""
+
+
+@pytest.mark.parametrize(("source", "processes"), [("fork", 1), ("exec", 2), ("early", 2), ("bare", 4)])
+def test_how_often_a_test_module_is_imported(suite: Suite, source: str, processes: int) -> None:
+    """Once in pytest, once in a template that collects; in each child of a bare one."""
+    suite.write(test_it=IMPORTS)
+    run = suite.forked("--fork-template", source)
+    assert run.code == 0, run.out
+    importers = (suite.path / "imports.log").read_text().split()
+    assert len(importers) == len(set(importers)) == processes
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_passes_for_a_worker_while_it_collects(suite: Suite, source: str) -> None:
+    """Plugins that know pytest-xdist leave reports to pytest's own process; tests see no worker where there is none."""
+    suite.write(
+        conftest="""
+            import os, pathlib
+            def note(config, hook):
+                with pathlib.Path("hooks.log").open("a") as file:
+                    file.write(f"{hook} {getattr(config, 'workerinput', {}).get('workerid')}\\n")
+            def pytest_configure(config):
+                note(config, "configure")
+                if not hasattr(config, "workerinput"):
+                    config.report_file = open("report.txt", "w")
+            def pytest_sessionfinish(session): note(session.config, "sessionfinish")
+            def pytest_unconfigure(config): note(config, "unconfigure")
+        """,
+        test_it="""
+            def test_it(pytestconfig):
+                assert not hasattr(pytestconfig, "workerinput")
+        """,
+    )
+    run = suite.forked("--fork-template", source)
+    assert run.code == 0, run.out
+    noted = (suite.path / "hooks.log").read_text().splitlines()
+    assert sorted(noted) == ["configure None", "configure master", "sessionfinish None", "unconfigure None"]
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_under_xdist_the_template_is_the_same_worker(suite: Suite, source: str) -> None:
+    """``worker_id`` and the environment are those of the worker whose template it is."""
+    suite.write(
+        test_it="""
+            import os, pytest
+            @pytest.mark.parametrize("n", range(4))
+            def test_it(worker_id, pytestconfig, n):
+                assert worker_id == os.environ["PYTEST_XDIST_WORKER"] == pytestconfig.workerinput["workerid"]
+            @pytest.mark.xdist_group("g")
+            def test_group(): pass
+        """
+    )
+    run = suite.forked("--fork-template", source, "-p", "xdist", "-n2", "--dist", "loadgroup")
+    assert run.code == 0, run.out
+    assert len(run.outcomes()) == 5
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_a_different_collection_is_an_error(suite: Suite, source: str) -> None:
+    """The difference is shown as what pytest cannot collect, and no test runs."""
+    suite.write(
+        test_it="""
+            import os, pathlib, pytest
+            def test_same(): pathlib.Path("ran").touch()
+            @pytest.mark.parametrize("pid", [os.getpid()])
+            def test_pid(pid): pathlib.Path("ran").touch()
+        """
+    )
+    run = suite.forked("--fork-template", source)
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "ERROR the template" in run.out
+    for sign in "-+":
+        assert f"\n{sign}test_it.py::test_pid[" in run.out
+    assert "\n test_it.py::test_same" not in run.out
+    assert not (suite.path / "ran").exists()
+
+
+SELECTED = """
+    import pytest
+    @pytest.mark.parametrize("n", range(6))
+    def test_n(n): assert n != 3
+    @pytest.mark.slow
+    def test_slow(): pass
+    class TestC:
+        def test_m(self): pass
+"""
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-k", "n and not 2"),
+        ("-m", "slow"),
+        ("--deselect", "test_it.py::test_n[0]"),
+        ("--lf",),
+        ("--ff",),
+        ("test_it.py::TestC", "test_it.py::test_slow"),
+        ("-p", "shuffled"),
+    ],
+    ids=" ".join,
+)
+def test_selection_and_order(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """The tests that pytest itself has chosen run, in its order; the cache is as after a plain run."""
+    suite.write(
+        test_it=SELECTED,
+        shuffled="""
+            import random, pytest
+            @pytest.hookimpl(trylast=True)
+            def pytest_collection_modifyitems(items):
+                random.shuffle(items)
+                del items[1]
+        """,
+    )
+    (suite.path / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
+    suite.plain()
+    expected = suite.plain(*arguments)
+    cache = {path: path.read_text() for path in (suite.path / ".pytest_cache" / "v").rglob("*") if path.is_file()}
+    suite.plain()
+    run = suite.forked("--fork-template", source, *arguments)
+    if "shuffled" in arguments:
+        assert len(run.outcomes()) == 7
+    else:
+        assert list(run.outcomes().items()) == list(expected.outcomes().items())
+        assert {path: path.read_text() for path in cache} == cache
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_the_same_interpreter(suite: Suite, source: str) -> None:
+    """Flags, search path, directory, environment, arguments and input are those of pytest's own process."""
+    suite.write(
+        conftest="import sys; sys.path.append('added')",
+        test_it="""
+            import json, os, pathlib, sys, warnings
+            def facts():
+                left_out = ("PYTEST_CURRENT_TEST", "REPORT_RECORDER_FILE")
+                return {
+                    "flags": str(sys.flags), "x": repr(sys._xoptions), "warnings": sys.warnoptions,
+                    "path": sys.path, "cwd": os.getcwd(), "last": sys.argv[-1], "site": "site" in sys.modules,
+                    "environment": {k: v for k, v in os.environ.items() if k not in left_out},
+                    "umask": os.umask(0o22),
+                }
+            def test_it(capfd):
+                path = pathlib.Path("facts.json")
+                mine = facts()
+                if path.exists():
+                    assert json.loads(path.read_text()) == mine
+                else:
+                    path.write_text(json.dumps(mine))
+        """,
+    )
+    assert suite.plain("test_it.py").code == 0
+    run = suite.forked("--fork-template", source, "test_it.py")
+    assert run.code == 0, run.out
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_only_marked_tests(suite: Suite, source: str) -> None:
+    """Without --forked the marked ones alone have a process, and see nothing of the others."""
+    suite.write(
+        test_it="""
+            import os, pytest
+            state = []
+            def test_1(): state.append(os.getpid())
+            @pytest.mark.forked
+            def test_2(): assert not state
+            def test_3(): assert state == [os.getpid()]
+            @pytest.mark.forked
+            def test_4(): assert not state
+        """
+    )
+    run = suite.run("-p", "forkiso", "--fork-template", source)
+    assert run.code == 0, run.out
+    assert "forkiso: 2 children forked" in run.out
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+@pytest.mark.parametrize("arguments", [("--collect-only",), ("-k", "nothing"), ("missing.py",), ("-n1",)], ids=" ".join)
+def test_a_template_that_is_not_needed_ends(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """It is ended where no test is forked (the fixture looks for processes that are left)."""
+    suite.write(test_it="def test_it(): pass")
+    run = suite.forked("--fork-template", source, "-p", "xdist", *arguments)
+    assert "Error" not in run.out
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_what_fails_in_the_template(suite: Suite, source: str) -> None:
+    """An error that only the template has is shown, with its traceback."""
+    suite.write(
+        conftest="""
+            def pytest_sessionstart(session):
+                if hasattr(session.config, "workerinput"):
+                    raise RuntimeError("not in here")
+        """,
+        test_it="def test_it(): pass",
+    )
+    run = suite.forked("--fork-template", source)
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert "RuntimeError: not in here" in run.out
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_log_file(suite: Suite, source: str) -> None:
+    """What is logged while collecting is in the log file once, and so is what a test logs."""
+    suite.write(
+        test_it="""
+            import logging
+            logging.getLogger().warning("while collecting")
+            def test_it(): logging.getLogger().warning("in a test")
+        """
+    )
+    run = suite.forked("--fork-template", source, "--log-file=log.txt")
+    assert run.code == 0, run.out
+    log = (suite.path / "log.txt").read_text()
+    assert log.count("in a test") == 1
+    assert source == "bare" or log.count("while collecting") == 1
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_junit(suite: Suite, source: str) -> None:
+    """Properties come into the XML from each source."""
+    suite.write(
+        test_it="""
+            def test_it(record_property, record_testsuite_property, record_xml_attribute):
+                record_property("of_test", 1)
+                record_testsuite_property("of_suite", 2)
+                record_xml_attribute("of_xml", 3)
+        """
+    )
+    run = suite.forked("--fork-template", source, "--junitxml=report.xml", "-o", "junit_family=xunit1")
+    xml = (suite.path / "report.xml").read_text()
+    for expected in ('name="of_test" value="1"', 'name="of_suite" value="2"', 'of_xml="3"', 'tests="1"'):
+        assert expected in xml, run.out
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_setup_only(suite: Suite, source: str) -> None:
+    """What other plugins set before a session begins holds in the template, too."""
+    suite.write(
+        test_it="""
+            import pytest
+            @pytest.fixture
+            def fx(): pass
+            def test_it(fx): assert 0
+        """
+    )
+    run = suite.forked("--fork-template", source, "--setup-only")
+    assert "SETUP    F fx" in run.out
+    assert run.code == 0, run.out
