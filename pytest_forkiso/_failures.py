@@ -113,6 +113,29 @@ def make_report(item: pytest.Item, evidence: Evidence) -> pytest.TestReport:
     return report
 
 
+def closing_report(crash: pytest.TestReport) -> pytest.TestReport:
+    """Make what closes a test after a crash where somebody waits for the teardown: to write its output, say.
+
+    It is not for pytest's hooks, since there was no teardown.
+
+    Args:
+        crash: The report of an earlier phase.
+    """
+    return pytest.TestReport(
+        nodeid=crash.nodeid,
+        location=crash.location,
+        keywords=crash.keywords,
+        outcome="passed",
+        longrepr=None,
+        when="teardown",
+        sections=crash.sections,
+        duration=0.0,
+        start=crash.stop,
+        stop=crash.stop,
+        user_properties=crash.user_properties,
+    )
+
+
 def _sections(evidence: Evidence) -> Sequence[tuple[str, str]]:
     sections = list(evidence.last.sections) if evidence.last is not None else []
     for name, text in (("stdout", evidence.stdout), ("stderr", evidence.stderr)):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_forkiso import _private
+from pytest_forkiso._failures import closing_report
 from pytest_forkiso._reports import unpack_report, unpack_warning
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class Replay:
     def report(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Report a phase."""
         item.ihook.pytest_runtest_logreport(report=report)
+
+    def crash(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Report how a test's process has ended; no further phase will be reported."""
+        self.report(item, report)
+        if self._junit is not None and report.when != "teardown":
+            self._junit.pytest_runtest_logreport(closing_report(report))
+        self._config.hook.pytest_forkiso_test_crashed(item=item, report=report)
 
     def event(self, run: ForkedRun, event: Event) -> None:
         """Replay one event of a running test."""

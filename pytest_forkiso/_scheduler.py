@@ -238,9 +238,10 @@ class Scheduler:
                 report.outcome = "rerun"  # type: ignore[assignment] # what pytest-rerunfailures calls it
                 report.rerun = run.attempt.number  # type: ignore[attr-defined]
                 self._waiting.again(item, again)
-                if not _reruns.reports_attempts(item):
-                    return
-        self._replay.report(item, report)
+                if _reruns.reports_attempts(item):
+                    self._replay.report(item, report)
+                return
+        self._replay.crash(item, report)
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
         others = {other.child.pid for other in self._alive if other is not run}

@@ -18,6 +18,7 @@ __all__ = [
     "pytest_forkiso_child_started",
     "pytest_forkiso_gathered",
     "pytest_forkiso_template_ready",
+    "pytest_forkiso_test_crashed",
 ]
 
 
@@ -67,6 +68,19 @@ def pytest_forkiso_gathered(item: pytest.Item, key: str, data: Any) -> None:
         item: The test.
         key: The name that was returned; implementations look whether it is theirs.
         data: The data that was returned.
+    """
+
+
+@pytest.hookspec
+def pytest_forkiso_test_crashed(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Called in pytest's own process when a test's process has ended without its last word, or at its deadline.
+
+    The report of that has been given to ``pytest_runtest_logreport``; if it is not of the teardown, none of a teardown
+    will come. Not called where the test is tried again.
+
+    Args:
+        item: The test.
+        report: Of the phase in which its process has ended.
     """
 
 

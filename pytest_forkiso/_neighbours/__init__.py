@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 # The module of the other plugin, and ours for it. Those of the first kind work in both processes, by this plugin's
 # own hooks; the others in tests' processes alone, and talk to pytest's own by themselves.
 _IN_BOTH = {
+    "allure_pytest.plugin": "allure",
     "flaky.flaky_pytest_plugin": "flaky",
     "inline_snapshot.pytest_plugin": "inline_snapshot",
     "pytest_benchmark.plugin": "benchmark",
+    "pytest_html.plugin": "html",
     "syrupy": "syrupy",
 }
 _IN_CHILDREN = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from inner import Suite
 
 FATAL = ["SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"]  # those that faulthandler knows
+COUNTS = {"setup": ["1", "1"], "call": ["0", "2"], "teardown": ["1", "1"]}  # errors and failures in junit
 OTHERS = ["SIGKILL", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGALRM", "SIGQUIT", "SIGTRAP", "SIGXCPU", "SIGSYS"]
 
 
@@ -255,14 +257,30 @@ def test_a_crash_in_junit(suite: Suite) -> None:
     assert "SIGABRT" in text
 
 
-@pytest.mark.xfail(
-    reason="the XML has output and properties from the teardown's report, and after a crash there is none"
-)
-def test_output_before_a_crash_in_junit(suite: Suite) -> None:
-    """The XML has what the test had written."""
-    suite.write(test_crash="import os\ndef test_a(): print('was written'); os.abort()")
-    suite.forked("--junit-xml=result.xml", "-o", "junit_logging=all")
-    assert "was written" in (suite.path / "result.xml").read_text()
+@pytest.mark.parametrize("phase", ["setup", "call", "teardown"])
+def test_output_before_a_crash_in_junit(suite: Suite, phase: str) -> None:
+    """The XML has what the test had written, in one test case, and counts it once."""
+    suite.write(
+        test_crash=f"""
+        import os
+        import pytest
+        def maybe(phase):
+            print(phase, "was written")
+            if phase == "{phase}": os.abort()
+        @pytest.fixture
+        def fixture(): maybe("setup"); yield; maybe("teardown")
+        def test_a(fixture): maybe("call")
+        def test_b(): print("nothing"); assert 0
+        """
+    )
+    run = suite.forked("--junit-xml=result.xml", "-o", "junit_logging=all")
+    (result,) = ET.parse(suite.path / "result.xml").getroot()  # noqa: S314 - we have written it
+    first, second = result
+    output = first.findtext("system-out") or ""
+    assert [name for name in ("setup", "call", "teardown") if f"{name} was written" in output][-1] == phase
+    assert "nothing" in str(second.findtext("system-out"))
+    assert [result.get(name) for name in ("tests", "errors", "failures")] == ["2", *COUNTS[phase]]
+    assert not [line for line in run.phases("test_a") if line == "teardown passed"]
 
 
 def test_without_faulthandler(suite: Suite) -> None:
