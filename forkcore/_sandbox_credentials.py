@@ -33,12 +33,15 @@ def become(user: int, group: int, groups: Sequence[int]) -> None:
     Raises:
         OSError: EPERM: this process is not root.
     """
-    dumpable = system.prctl(system.PR_GET_DUMPABLE)
+    dumpable, death = system.prctl(system.PR_GET_DUMPABLE), ctypes.c_int()
+    system.prctl(system.PR_GET_PDEATHSIG, ctypes.byref(death))
     os.setgroups(groups)
     os.setresgid(group, group, group)
     os.setresuid(user, user, user)
     # The kernel makes the process's files in /proc root's; a program that was started by this user would own them.
     system.prctl(system.PR_SET_DUMPABLE, 1 if dumpable == 1 else 0)
+    # It is forgotten at a change of user.
+    system.prctl(system.PR_SET_PDEATHSIG, death.value)
 
 
 def keep_capabilities(names: Iterable[str]) -> None:

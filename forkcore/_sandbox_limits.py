@@ -64,8 +64,8 @@ class Limits:
         if name == "processes" and os.getuid() == 0:
             raise Missing(wanted, ORDINARY_USER, "the kernel does not count root's processes")
         limit = _STARTS[name](self, vanishing, is_alone) + self.values[name]
-        kind = _KINDS[name]
         reserve = SOON if name == "cpu" else _RESERVES.get(name, 0)
+        kind = _KINDS[name]
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             limit, reserve = min(limit, hard), min(reserve, max(0, hard - limit))
@@ -113,7 +113,8 @@ class Limits:
         one: BaseException | None = error
         while one is not None and seen < _CHAIN:
             name = _limit_of(one)
-            if name in self._set:
+            is_elsewhere = isinstance(one, BlockingIOError) and _count_below() == 0  # of a file that does not block
+            if name in self._set and not is_elsewhere:
                 return f"{NOTE}{name}={self.values[name]}: {_USED[name](self)}"
             one = one.__cause__ or one.__context__
             seen += 1
@@ -122,7 +123,7 @@ class Limits:
     def memory_used(self) -> str:
         """Say what was mapped."""
         peak = _status_field("VmPeak") * 1024 - self._bases["memory"]
-        return f"{max(0, peak)} bytes were mapped beyond what the template has, when more was asked for"
+        return f"{max(0, peak)} bytes beyond the template's were mapped when more was asked for"
 
     def processes_used(self) -> str:
         """Say what runs."""
@@ -130,7 +131,7 @@ class Limits:
 
     def open_files_used(self) -> str:
         """Say what is open."""
-        return f"{max(0, len(_open_descriptors()) - self._bases['open_files'])} are open beyond what the template has"
+        return f"{max(0, len(_open_descriptors()) - self._bases['open_files'])} beyond the template's are open now"
 
     def file_size_used(self) -> str:
         """Say what happened."""

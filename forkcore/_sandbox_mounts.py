@@ -18,15 +18,23 @@ PRIVATE = "/tmp"  # noqa: S108 - the folder itself, in place of which a private 
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - as above
 
 
-def arrange(*, read_only: bool, writable: Sequence[str], hidden: Sequence[str], private_size: int | None) -> None:
+def arrange(
+    *,
+    read_only: bool,
+    writable: Sequence[str],
+    visible: Sequence[str],
+    hidden: Sequence[str],
+    private_size: int | None,
+) -> None:
     """Arrange what this process sees; it has just entered a mount namespace.
 
     Args:
         read_only: Nothing can be written but `writable`, the private folder, and shared memory, which is a new one.
         writable: Paths that stay as they are.
+        visible: Paths that are seen in a private folder as well.
         hidden: Paths that are empty from now on; what is not there is left alone.
         private_size: A new, empty ``/tmp`` of so many bytes is mounted; 0 for as many as the system allows; None for
-            the old one. What the program is made of stays visible in it: see `_own_places`.
+            the old one. What the program is made of stays visible in it: see `_places`.
 
     Raises:
         OSError: A path is not there, or a mount failed.
@@ -35,7 +43,8 @@ def arrange(*, read_only: bool, writable: Sequence[str], hidden: Sequence[str], 
     copies = [(path, system.clone_mounts(path), False) for path in writable]
     try:
         if private_size is not None:
-            copies += [(path, system.clone_mounts(path), read_only) for path in _own_places(PRIVATE, writable)]
+            seen = _places(PRIVATE, visible, writable)
+            copies += [(path, system.clone_mounts(path), read_only) for path in seen]
         if read_only:
             system.make_mounts_read_only("/")
             if os.path.isdir(_SHARED_MEMORY):
@@ -79,12 +88,12 @@ def _hide(paths: Iterable[str]) -> None:
             system.mount("/dev/null", path, flags=system.MS_BIND)
 
 
-def _own_places(folder: str, listed: Iterable[str]) -> list[str]:
-    """Give what this program is made of below a folder: working directory, interpreter, modules."""
-    places = {os.getcwd(), sys.prefix, sys.base_prefix, *sys.path}
+def _places(folder: str, visible: Iterable[str], writable: Iterable[str]) -> list[str]:
+    """Give what stays visible below a folder but what is writable: what the program is made of, and what was named."""
+    places = {os.getcwd(), sys.prefix, sys.base_prefix, *sys.path, *visible}
     found: list[str] = []
     for path in sorted(os.path.realpath(place) for place in places if place):
-        covered = any(path == other or _is_below(path, other) for other in (*found, *listed))
+        covered = any(path == other or _is_below(path, other) for other in (*found, *writable))
         if _is_below(path, folder) and not covered and os.path.exists(path):
             found.append(path)
     return found

@@ -138,6 +138,7 @@ class Application:
             _sandbox_mounts.arrange(
                 read_only="read_only" in fields,
                 writable=fields.get("writable", ()),
+                visible=fields.get("visible", ()),
                 hidden=fields.get("hide", ()),
                 private_size=fields.get("private_tmp"),
             )

@@ -12,13 +12,20 @@ This is a harness against accidents, and no jail for hostile code.
 from __future__ import annotations
 
 import dataclasses
+import fcntl  # noqa: F401 - as those below
 import marshal
 import os
 import re
 import signal
 from typing import TYPE_CHECKING, Any, Literal
 
-from forkcore import _sandbox_apply
+# A template that has loaded this module has loaded all that its children need to be sandboxed.
+from forkcore import (
+    _sandbox_apply,
+    _sandbox_landlock,  # noqa: F401 - see above
+    _sandbox_namespaces,  # noqa: F401 - see above
+    _sandbox_seccomp,  # noqa: F401 - see above
+)
 from forkcore._sandbox_apply import Applied
 from forkcore._sandbox_credentials import CAPABILITIES
 from forkcore._sandbox_environment import CLEAN
@@ -63,7 +70,9 @@ class Sandbox:
         read_only: No file can be changed, made or removed but in `writable`, in a private ``/tmp``, and in
             ``/dev/shm``, which is a new one. Where there are no mount namespaces, Landlock is used: modes, owners and
             times of files can be changed then, and ``/dev/shm`` is the common one.
-        writable: Paths of directories and files, for `read_only`.
+        writable: Paths of directories and files that stay as they are, for `read_only` and `private_tmp`.
+        visible: Paths below ``/tmp`` that are to be seen in a private one as well. Working directory, interpreter and
+            the entries of ``sys.path`` are, without being named.
         hide: Paths that are empty for this process; those that are not there are left alone.
         network: False for no other network than a loopback device of its own; "none" for not even that.
         signal_others: Whether it may send signals to processes that it has not made.
@@ -92,6 +101,7 @@ class Sandbox:
     private_tmp: bool | int | str = False
     read_only: bool = False
     writable: Collection[Path] = ()
+    visible: Collection[Path] = ()
     hide: Collection[Path] = ()
     network: bool | Literal["none"] = True
     signal_others: bool = True
@@ -102,7 +112,7 @@ class Sandbox:
     missing: Literal["error", "ignore"] = "error"
 
     def __post_init__(self) -> None:
-        for name in ("writable", "hide", "capabilities"):
+        for name in ("writable", "visible", "hide", "capabilities"):
             value = getattr(self, name)
             if isinstance(value, str | bytes | os.PathLike):
                 raise TypeError(f"{name} takes several values, in a list or tuple, not {value!r} alone")
@@ -110,8 +120,10 @@ class Sandbox:
                 object.__setattr__(self, name, tuple(value))
         self._check_numbers()
         self._check_choices()
-        if self.writable and not self.read_only:
-            raise ValueError("writable= names exceptions from read_only=True, which is not there")
+        if self.writable and not (self.read_only or self.private_tmp):
+            raise ValueError("writable= names exceptions from read_only=True or private_tmp=True; neither is there")
+        if self.visible and not self.private_tmp:
+            raise ValueError("visible= names exceptions from private_tmp=True, which is not there")
         for path in map(_absolute, self.writable):
             for hidden in map(_absolute, self.hide):
                 if path == hidden or path.startswith(hidden + "/"):
@@ -278,6 +290,7 @@ _BINDING: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("private_tmp", "private_tmp", _private_size),
     ("read_only", "read_only", _always),
     ("writable", "writable", _absolute_all),
+    ("visible", "visible", _absolute_all),
     ("hide", "hide", _absolute_all),
     ("network", "network", _network_kind),
     ("signal_others", "own_signals", _always),

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from pytest_forkiso._profiles import ARGUMENTS, BOUNDS, SANDBOX_ARGUMENTS, Profiles, check_policy, read_profiles
+
 MARKER_HELP = (
-    "forked(*, timeout=None): run this test in a process of its own, freshly forked; "
-    "after `timeout` seconds it is ended and has failed."
+    "forked(*, timeout=None, profile=None, memory=None, ...): run this test in a process of its own, freshly forked; "
+    "after `timeout` seconds it is ended and has failed. Further arguments say what it may use and touch."
 )
 TEMPLATES = ("auto", "fork", "exec", "bare", "early")
-_MARKER_ARGUMENTS = frozenset(("timeout",))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Settings:
         template: Where the template comes from: one of `TEMPLATES`.
         output_limit: Bytes of captured output that are kept, for each stream of each phase.
         overlaps: Tests that are not forked run while forked ones do.
+        profiles: Marker arguments that were set outside of markers.
+        sandbox_missing: What happens to a test whose sandbox cannot be had.
     """
 
     forks_all: bool
@@ -38,6 +41,8 @@ class Settings:
     template: str
     output_limit: int
     overlaps: bool
+    profiles: Profiles
+    sandbox_missing: str
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -88,6 +93,22 @@ def add_options(parser: pytest.Parser) -> None:
         help="Write what each test took to a page (FILE.html), as data (FILE.json), or as a trace for Perfetto and "
         "Chrome (FILE.trace.json). May be repeated.",
     )
+    group.addoption(
+        "--fork-profile",
+        dest="fork_profile",
+        metavar="NAME",
+        help="Bind all forked tests to what this profile says, as far as nothing else is said for them.",
+    )
+    parser.addini("fork_profile", "As --fork-profile.", default="")
+    parser.addini("fork_profiles", "Profiles: 'name: memory = \"512M\", network = false'.", type="linelist", default=[])
+    parser.addini(
+        "fork_overrides", "Marker arguments by path: 'tests/db: network = true'.", type="linelist", default=[]
+    )
+    parser.addini(
+        "fork_sandbox_missing",
+        "What becomes of a test whose sandbox the system does not give: fail, skip or ignore.",
+        default="fail",
+    )
     parser.addini("fork_template", "As --fork-template.", default="auto")
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
@@ -110,6 +131,8 @@ def read_settings(config: pytest.Config) -> Settings:
         template=_read_template(_option_or_ini(config, "fork_template")),
         output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
         overlaps=bool(config.getini("fork_jobs_overlap")),
+        profiles=read_profiles(config, _option_or_ini(config, "fork_profile")),
+        sandbox_missing=check_policy(config.getini("fork_sandbox_missing"), "the ini option fork_sandbox_missing"),
     )
 
 
@@ -204,15 +227,29 @@ def is_forked(item: pytest.Item, settings: Settings) -> bool:
 
 def item_timeout(item: pytest.Item, settings: Settings) -> float | None:
     """Give the seconds that a forked test may take; None for ever. The closest marker with ``timeout=`` decides."""
-    for marker in item.iter_markers("forked"):
-        if "timeout" in marker.kwargs:
-            value = marker.kwargs["timeout"]
-            return None if value is None else check_timeout(value, f"{item.nodeid}: timeout= of the marker 'forked'")
-    return settings.timeout
+    argument = settings.profiles.arguments(item).get("timeout")
+    if argument is None:
+        return settings.timeout
+    if argument.value is None:
+        return None
+    return check_timeout(argument.value, f"{item.nodeid}: timeout= of {argument.source}")
+
+
+def attach_bounds(item: pytest.Item, settings: Settings) -> None:
+    """Find what a forked test is bound to, and remember it at the item.
+
+    Raises:
+        pytest.UsageError: A value is wrong; names the test and where the value stands.
+    """
+    arguments = settings.profiles.arguments(item)
+    if any(arguments[name].value is not None for name in SANDBOX_ARGUMENTS.intersection(arguments)):
+        from pytest_forkiso._bounds import make_bounds
+
+        item.stash[BOUNDS] = make_bounds(item, arguments, settings.sandbox_missing)
 
 
 def check_marker(item: pytest.Item, settings: Settings) -> None:
-    """Check the marker's arguments.
+    """Check the marker's arguments, and note what the test is bound to.
 
     Raises:
         pytest.UsageError: Unknown or wrong arguments; names the test.
@@ -222,10 +259,11 @@ def check_marker(item: pytest.Item, settings: Settings) -> None:
             raise pytest.UsageError(
                 f"{item.nodeid}: the marker 'forked' takes no positional arguments: {marker.args!r}"
             )
-        unknown = sorted(set(marker.kwargs) - _MARKER_ARGUMENTS)
+        unknown = sorted(set(marker.kwargs) - ARGUMENTS)
         if unknown:
-            known = ", ".join(sorted(_MARKER_ARGUMENTS))
+            known = ", ".join(sorted(ARGUMENTS))
             raise pytest.UsageError(
                 f"{item.nodeid}: the marker 'forked' has no argument {unknown[0]!r}; it takes: {known}"
             )
     item_timeout(item, settings)
+    attach_bounds(item, settings)

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
 from pytest_forkiso._events import Plain
+from pytest_forkiso._profiles import BOUNDS
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from pytest_forkiso._sandboxed import SandboxedTest
     from pytest_forkiso._slots import Slot, SlotTable
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
@@ -68,6 +70,7 @@ class InChild:
         self._output_limit = output_limit
         self._stream = ReportStream(self._config, output_limit, table)
         self._faults = -1
+        self._sandboxed: SandboxedTest | None = None
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
@@ -136,6 +139,7 @@ class InChild:
         """
         try:
             self._attach(end, self._table.slots[order.slot])
+            self._bind(item)
             _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
             end.send((*self._run_item(item), started))
         except MemoryError:
@@ -153,6 +157,16 @@ class InChild:
         if self._faults >= 0:
             os.dup2(slot.faults, self._faults, inheritable=False)
         self._stream.attach(end, slot)
+
+    def _bind(self, item: pytest.Item) -> None:
+        bounds = item.stash.get(BOUNDS, None)
+        if bounds is None:
+            return
+        from pytest_forkiso._sandboxed import SandboxedTest
+
+        self._sandboxed = SandboxedTest(self._config, bounds, self._stream)
+        self._sandboxed.enter(self._faults)
+        self._config.pluginmanager.register(self._sandboxed, "forkiso-sandbox")
 
     def _run_item(self, item: pytest.Item) -> tuple[Any, ...]:
         """Run the whole protocol; give the last word but for its time."""
@@ -173,11 +187,12 @@ class InChild:
 
     def _before_the_end(self, item: pytest.Item) -> None:
         self._stream.channel.end_if_copied()
+        has_file = self._sandboxed is not None and self._sandboxed.leave()
         for key, data in item.config.hook.pytest_forkiso_child_gathered(item=item):
             self._stream.channel.send(("gathered", key, Plain().of(data, key)))
         if self._measures:
             self._stream.channel.send(("measured", *_usage.measure()))
-        _coverage.save()
+        _coverage.save(has_file=has_file)
 
 
 def _plain_flag(value: object) -> bool | str:

@@ -9,8 +9,9 @@ import contextlib
 import functools
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+import pytest
 from _pytest._code.code import (
     ExceptionChainRepr,
     ExceptionRepr,
@@ -27,8 +28,6 @@ from pytest_forkiso._slots import limit_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import pytest
 
 
 # ------------------------------------------------------------------------------------ sessions that do not run tests
@@ -184,6 +183,12 @@ def set_base_temp(config: pytest.Config, path: str) -> None:
         factory._basetemp = Path(path)
 
 
+def make_temporary(config: pytest.Config, name: str) -> str | None:
+    """Make a directory below the base directory of this process, and give its path; None without that plugin."""
+    factory: Any = getattr(config, "_tmp_path_factory", None)
+    return None if factory is None else str(factory.mktemp(name))
+
+
 # ------------------------------------------------------------------------------------------------------------ reports
 
 
@@ -273,6 +278,11 @@ def restore_subtest(report: pytest.TestReport, data: dict[str, Any]) -> None:
 
 def _structured_id(report: pytest.TestReport) -> Any:
     return getattr(report, "id", report.nodeid)  # since pytest 9.2
+
+
+def skip_at_item(reason: str) -> NoReturn:
+    """Skip a test from a hook; the report names the place of the test, as it does for pytest's own markers."""
+    raise pytest.skip.Exception(reason, _use_item_location=True)
 
 
 # ---------------------------------------------------------------------------------------------------------- junit XML

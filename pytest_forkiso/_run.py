@@ -12,6 +12,7 @@ import forkcore
 from pytest_forkiso import _failures
 from pytest_forkiso._events import Event, EventDecoder, EventError, encode
 from pytest_forkiso._inchild import DUMP_SIGNAL
+from pytest_forkiso._profiles import explain
 from pytest_forkiso._record import ChildFigures
 from pytest_forkiso._reruns import FIRST
 from pytest_forkiso._slots import read_text
@@ -340,7 +341,7 @@ class ForkedRun:
             return f"Timeout: {phase} was ended, since the test took longer than {self._timeout:g} s"
         if self.garbage is not None:
             return f"Crash in {phase}: the test's process was ended: {self.garbage}"
-        return f"Crash in {phase}: {_failures.describe_end(self.status)}"
+        return f"Crash in {phase}: {_failures.describe_end(self.status)}{explain(self.item, self.status)}"
 
     def _details(self) -> str:
         trace = self._remains.trace

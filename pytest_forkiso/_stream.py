@@ -89,6 +89,8 @@ class ReportStream:
         self._slot: _slots.Slot | None = None
         self._starts = 0
         self._in_step = _config.is_live(config)
+        self._knows_base_temp = False
+        self._base_temp: str | None = None
 
     def attach(self, channel: ChannelEnd, slot: _slots.Slot) -> None:
         """Begin to send.
@@ -195,8 +197,20 @@ class ReportStream:
     @pytest.hookimpl(tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         if fixturedef.argname == "tmp_path_factory":
+            self.fetch_base_temp()
+
+    def fetch_base_temp(self) -> str | None:
+        """Ask for the base directory of the whole run, once; None without the plugin that has one."""
+        if not self._knows_base_temp:
             self.channel.send(("base_temp",))
-            _, path = self.channel.receive()
+            self.use_base_temp(self.channel.receive()[1])
+        return self._base_temp
+
+    def use_base_temp(self, path: str | None) -> None:
+        """Let the test's temporary directories lie in this one."""
+        self._knows_base_temp = True
+        self._base_temp = path
+        if path is not None:
             _private.set_base_temp(self._config, path)
 
     # A debugger in this process: the deadline stands still, and the terminal is ours while it runs.

@@ -120,7 +120,7 @@ def test_open_files_are_counted_from_what_is_open(template: forkcore.Template) -
     assert (beyond.error, beyond.errno) == ("OSError", "EMFILE")
     assert beyond.notes == (
         "opened 7",
-        "sandbox limit open_files=7: 7 are open beyond what the template has",
+        "sandbox limit open_files=7: 7 beyond the template's are open now",
     )
     assert do(template, Sandbox(open_files=7), "open_many", 7).result == 7
 

@@ -120,7 +120,7 @@ except RuntimeError as error:
 """
     printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert printed.stdout.splitlines() == [
-        "3 sandbox limit open_files=3: 3 are open beyond what the template has None",
+        "3 sandbox limit open_files=3: 3 beyond the template's are open now None",
         "still 24",
         "this process is in a sandbox already",
     ]
