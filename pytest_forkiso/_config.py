@@ -16,6 +16,7 @@ MARKER_HELP = (
     "after `timeout` seconds it is ended and has failed. Further arguments say what it may use and touch."
 )
 TEMPLATES = ("auto", "fork", "exec", "bare", "early")
+COLLECTED = ("own", "all")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Settings:
         overlaps: Tests that are not forked run while forked ones do.
         profiles: Marker arguments that were set outside of markers.
         sandbox_missing: What happens to a test whose sandbox cannot be had.
+        collects: Objects that the garbage collector looks at in a child: one of `COLLECTED`.
     """
 
     forks_all: bool
@@ -43,6 +45,7 @@ class Settings:
     overlaps: bool
     profiles: Profiles
     sandbox_missing: str
+    collects: str
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -114,6 +117,12 @@ def add_options(parser: pytest.Parser) -> None:
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
     parser.addini("fork_jobs", "Forked tests at a time: a number, or 'auto'.", default="1")
     parser.addini("fork_jobs_overlap", "Run tests that are not forked beside forked ones.", type="bool", default=False)
+    parser.addini(
+        "fork_gc",
+        "Objects that the garbage collector of a test's process looks at: those that it has made itself ('own'), or "
+        "those of the template as well ('all').",
+        default="own",
+    )
     parser.addini("fork_output_limit", "Bytes kept of each captured stream of a forked test.", default=str(16 << 20))
 
 
@@ -133,6 +142,7 @@ def read_settings(config: pytest.Config) -> Settings:
         overlaps=bool(config.getini("fork_jobs_overlap")),
         profiles=read_profiles(config, _option_or_ini(config, "fork_profile")),
         sandbox_missing=check_policy(config.getini("fork_sandbox_missing"), "the ini option fork_sandbox_missing"),
+        collects=read_collected(config),
     )
 
 
@@ -201,6 +211,18 @@ def read_template_early(config: pytest.Config) -> str:
     """Give the kind of template that the user has asked for, before the command line is parsed to its end."""
     value = getattr(config.known_args_namespace, "fork_template", None)
     return str(config.getini("fork_template") if value is None else value)
+
+
+def read_collected(config: pytest.Config) -> str:
+    """Read which objects the garbage collector looks at in a child: one of `COLLECTED`.
+
+    Raises:
+        pytest.UsageError: It is another word.
+    """
+    value = config.getini("fork_gc")
+    if value not in COLLECTED:
+        raise pytest.UsageError(f"the ini option fork_gc must be one of {', '.join(COLLECTED)}, not {value!r}")
+    return str(value)
 
 
 def _processors() -> int:

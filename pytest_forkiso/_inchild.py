@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import pytest
 
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
+from pytest_forkiso._config import read_collected
 from pytest_forkiso._events import Plain
 from pytest_forkiso._profiles import BOUNDS
 from pytest_forkiso._stream import (
@@ -71,6 +72,7 @@ class InChild:
         self._stream = ReportStream(self._config, output_limit, table)
         self._faults = -1
         self._sandboxed: SandboxedTest | None = None
+        self._collects_all = read_collected(self._config) == "all"
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
@@ -137,6 +139,8 @@ class InChild:
             item: The test that is meant.
             started: When the order came, on the monotonic clock.
         """
+        if self._collects_all:
+            gc.unfreeze()
         try:
             self._attach(end, self._table.slots[order.slot])
             self._bind(item)

@@ -64,3 +64,20 @@ def test_few_tests_do_not_wait_for_it(suite: Suite) -> None:
 def test_a_bare_template(suite: Suite) -> None:
     """It prepares itself the same way; each child has a conftest of its own."""
     huge_pages(suite, _memory.WORTH_IT, "--fork-template=bare", "--fork-jobs=2")
+
+
+@pytest.mark.parametrize("source", ["fork", "exec", "bare"])
+@pytest.mark.parametrize("collected", ["own", "all"])
+def test_objects_of_the_template(suite: Suite, source: str, collected: str) -> None:
+    """The garbage collector looks at them where the ini file says so; at objects of the test in any case."""
+    suite.write(
+        test_objects=f"""
+        import gc, pytest
+        class Thing: pass
+        def test_objects():
+            mine = Thing()
+            assert any(each is mine for each in gc.get_objects())
+            assert any(each is pytest.Item for each in gc.get_objects()) is {collected == "all"}
+        """
+    )
+    assert suite.forked("--fork-template", source, "-o", f"fork_gc={collected}").code == 0
