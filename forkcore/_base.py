@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from typing import Self
 
-    from forkcore._client import ChildCore
     from forkcore._items import Passable
+    from forkcore._running import ChildCore
     from forkcore._state import ExitStatus
     from forkcore._sync_link import SyncLink
     from forkcore.errors import ForkcoreError

@@ -1,8 +1,7 @@
-"""What `Template` and `Child` do, the same for both drivers; nothing here waits."""
+"""What `Template` does, the same for both drivers; nothing here waits."""
 
 from __future__ import annotations
 
-import signal
 import socket
 import weakref
 from typing import Generic
@@ -11,7 +10,7 @@ from forkcore import _messages as m
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._items import Item, option_fields
 from forkcore._link import LinkT, RemoteProcess
-from forkcore._proc import DirectProcess
+from forkcore._running import ChildCore
 from forkcore.errors import ObjectSpent, TemplateDied
 
 TYPE_CHECKING = False
@@ -20,98 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
     from forkcore._messages import Field
-    from forkcore._state import ChildRecord, ExitStatus
+    from forkcore._proc import DirectProcess
+    from forkcore._state import ChildRecord
     from forkcore.errors import ForkcoreError
 
 
 # What goes with one FORK_RUN through the template; more of it goes to a process of its own first.
 _FUSED_BYTES = 32 * 1024
 _FUSED_FDS = 64
-
-
-class ChildCore(Generic[LinkT]):
-    """A running child: its channel, and where its exit status comes from."""
-
-    def __init__(
-        self,
-        channel: socket.socket,
-        process: RemoteProcess[LinkT] | DirectProcess,
-        link: LinkT,
-        record: ChildRecord,
-    ) -> None:
-        """Put together what belongs to one child.
-
-        Args:
-            channel: The parent's end; owned.
-            process: Tells pid and exit status.
-            link: The control socket over which the function was asked for.
-            record: Of the child there: it tells if the function could not be called.
-        """
-        self.channel = channel
-        self.process = process
-        self.link = link
-        self.record = record
-
-    @property
-    def links(self) -> list[LinkT]:
-        """Control sockets that tell of this child."""
-        if isinstance(self.process, RemoteProcess) and self.process.link is not self.link:
-            return [self.process.link, self.link]
-        return [self.link]
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, where it is known."""
-        return self.process.pid
-
-    @property
-    def status(self) -> ExitStatus | None:
-        """The exit status, where it is known."""
-        return self.process.status
-
-    @property
-    def failure(self) -> ForkcoreError | None:
-        """Why the function was not called."""
-        if self.record.failure is None and isinstance(self.process, RemoteProcess):
-            return self.process.failure
-        return self.record.failure
-
-    @property
-    def is_ended(self) -> bool:
-        """Whether all is known that ever will be."""
-        if isinstance(self.process, DirectProcess):
-            return self.process.status is not None and self.record.is_ended
-        # An idle process that became the child reports a failure over its own control socket.
-        return self.process.record.is_ended and (self.record.is_ended or self.process.failure is not None)
-
-    @property
-    def is_started(self) -> bool:
-        """Whether the pid is known, or will never be."""
-        return isinstance(self.process, DirectProcess) or self.process.record.is_started
-
-    def queue_signal(self, number: int) -> LinkT | None:
-        """Send a signal, or queue the command that does.
-
-        Returns:
-            Where it is queued.
-
-        Raises:
-            TemplateDied: Nobody is there to send it.
-            ValueError: No such signal.
-        """
-        if not 0 <= number < signal.NSIG:
-            raise ValueError(f"no such signal: {number}")
-        if isinstance(self.process, DirectProcess):
-            self.process.send_signal(number)
-            return None
-        link, record = self.process.link, self.process.record
-        with link.lock:
-            if record.lost and record.status is None:
-                raise TemplateDied("the template that could send the signal is gone")
-            if record.is_ended:
-                return None
-            link.connection.queue(m.SIGNAL, record.identifier, b"%d" % number)
-        return link
 
 
 class TemplateCore(Generic[LinkT]):
@@ -137,7 +52,8 @@ class TemplateCore(Generic[LinkT]):
         self.options = options or []
         self.items: list[Item] = []
         self.spent: str | None = None
-        self.clones: weakref.WeakValueDictionary[int, TemplateCore[LinkT]] = weakref.WeakValueDictionary()
+        # Promises that were made of this one; most never make any.
+        self.clones: weakref.WeakValueDictionary[int, TemplateCore[LinkT]] | None = None
         # What is not in place: the status of a process that was handed over is nobody's to tell.
         self.is_adopted = link is not None and process is None
 
@@ -158,6 +74,8 @@ class TemplateCore(Generic[LinkT]):
         clone = TemplateCore(self.factory, origin=self, options=option_fields(**options))
         if self.link is None:
             self.materialise()
+        if self.clones is None:
+            self.clones = weakref.WeakValueDictionary()
         self.clones[id(clone)] = clone
         return clone
 
@@ -188,7 +106,7 @@ class TemplateCore(Generic[LinkT]):
             link.connection.is_unconfirmed = bool(self.options)
             self.process = RemoteProcess(parent, record)
             self.link = link
-            origin.clones.pop(id(self), None)
+            origin.forget(self)
             items, self.items = self.items, []
             for item in items:
                 link.connection.queue(m.SEND, 0, m.pack([item.field]), item.take_fd())
@@ -206,8 +124,15 @@ class TemplateCore(Generic[LinkT]):
             raise ObjectSpent("this template is spent: another thread has used it up")
         return self.origin
 
+    def forget(self, clone: TemplateCore[LinkT]) -> None:
+        """Note that a clone is a promise no more."""
+        if self.clones is not None:
+            self.clones.pop(id(clone), None)
+
     def materialise_clones(self) -> None:
         """Make the clones that were promised before what comes now."""
+        if not self.clones:
+            return
         # Under the lock, lest another thread runs one of them in this moment.
         with self.materialise().lock:
             for clone in list(self.clones.values()):
@@ -315,7 +240,7 @@ class TemplateCore(Generic[LinkT]):
         """Give up the process: its link belongs to the child, or to the children, from here on."""
         self.spent = by
         if self.origin is not None:
-            self.origin.clones.pop(id(self), None)
+            self.origin.forget(self)
         self.link = self.process = self.origin = None
 
     def close(self) -> tuple[LinkT, RemoteProcess[LinkT] | DirectProcess | None] | None:

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from forkcore._client import ChildCore
+    from forkcore._running import ChildCore
     from forkcore._steps import Steps
     from forkcore._sync_link import SyncLink
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator
     from typing import TypeAlias, TypeVar
 
-    from forkcore._client import ChildCore, TemplateCore
+    from forkcore._client import TemplateCore
     from forkcore._messages import Field
+    from forkcore._running import ChildCore
     from forkcore._sync_link import SyncLink
 
     T = TypeVar("T")

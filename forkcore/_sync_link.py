@@ -20,6 +20,7 @@ class SyncLink(Link):
     def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
         super().__init__(fd, owner)
         self._changed = threading.Condition(self.lock)
+        self._sleepers = 0
 
     def wait_until(self, is_done: Callable[[], bool], timeout: float | None) -> bool:
         """Process events until something holds, or nothing more will come.
@@ -28,19 +29,29 @@ class SyncLink(Link):
             False after the timeout.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self._changed:
-            if not self.is_reading:
-                self.write_some()
-                self.read_some()
+        with self.lock:
+            self.poll()
             while not is_done() and not self.connection.is_lost:
                 remaining = None if deadline is None else deadline - time.monotonic()
                 if remaining is not None and remaining <= 0:
                     return False
                 if self.is_reading:
-                    self._changed.wait(None if remaining is None else min(remaining, threading.TIMEOUT_MAX))
+                    self._sleep(remaining)
                 else:
                     self._read_once(remaining)
             return True
+
+    def _sleep(self, timeout: float | None) -> None:
+        """Wait for the thread that reads; the lock is free meanwhile."""
+        self._sleepers += 1
+        try:
+            self._changed.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
+        finally:
+            self._sleepers -= 1
+
+    def _wake_sleepers(self) -> None:
+        if self._sleepers:
+            self._changed.notify_all()
 
     def _read_once(self, timeout: float | None) -> None:
         self.is_reading = True
@@ -68,12 +79,12 @@ class SyncLink(Link):
 
     def resign(self) -> None:
         """Stop being the one thread that reads: another one that waits goes on."""
-        with self._changed:
+        with self.lock:
             self.stop_reading()
             if not self.connection.is_lost:
                 self.write_some()
                 self.read_some()
-            self._changed.notify_all()
+            self._wake_sleepers()
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all that is queued, waiting for room as long as it takes.
@@ -99,8 +110,8 @@ class SyncLink(Link):
 
     def poll(self) -> None:
         """Process what has arrived; never waits."""
-        with self._changed:
+        with self.lock:
             if not self.is_reading and not self.connection.is_lost:
                 self.write_some()
                 self.read_some()
-                self._changed.notify_all()
+                self._wake_sleepers()

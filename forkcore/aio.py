@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import ParamSpec, Self
 
-    from forkcore._client import ChildCore
+    from forkcore._running import ChildCore
     from forkcore._state import ExitStatus
     from forkcore._sync_link import SyncLink
     from forkcore.sandbox import Sandbox
