@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _neighbours, _private
+from pytest_forkiso import _neighbours, _xdist
 from pytest_forkiso._child_source import ChildSource
 from pytest_forkiso._config import Settings, check_marker, is_forked
 from pytest_forkiso._exec import CollectedList
@@ -18,7 +18,7 @@ from pytest_forkiso._sources import begin_collecting, can_fork, choose_source
 from pytest_forkiso._summary import Statistics, resident_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
     from pytest_forkiso._source_exec import Collecting
 
@@ -49,6 +49,8 @@ class ForkedSession:
             OSError: No interpreter can be started.
         """
         config = session.config
+        if _xdist.is_controller(config):
+            config.pluginmanager.register(_xdist.Controller(), "forkiso-controller")
         if not _runs_tests(config):
             return
         config.pluginmanager.register(self._known, "forkiso-known")
@@ -67,9 +69,17 @@ class ForkedSession:
         Raises:
             pytest.UsageError: A marker is wrong, or this platform cannot fork.
         """
-        config = session.config
-        if not _runs_tests(config):
+        if not _runs_tests(session.config):
             return
+        try:
+            self._select(session)
+        except pytest.UsageError as error:
+            if not _xdist.is_worker(session.config):
+                raise
+            _xdist.refuse(session, error)
+
+    def _select(self, session: pytest.Session) -> None:
+        config = session.config
         chosen = [item for item in session.items if is_forked(item, self.settings)]
         for item in chosen:
             check_marker(item, self.settings)
@@ -83,8 +93,8 @@ class ForkedSession:
         self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
-        is_worker = hasattr(config, "workerinput")
-        config.pluginmanager.register(_WorkerLoop(self) if is_worker else _OwnLoop(self), "forkiso-loop")
+        loop = _xdist.WorkerLoop(self) if _xdist.is_worker(config) else _OwnLoop(self)
+        config.pluginmanager.register(loop, "forkiso-loop")
 
     def _choose(self, config: pytest.Config) -> Choice:
         choice = choose_source(config, self.settings)
@@ -139,7 +149,7 @@ def _runs_tests(config: pytest.Config) -> bool:
     if is_inner(config) or config.option.collectonly:
         return False
     # pytest-xdist's controller runs no tests; its workers do, and have a session like this one.
-    return not config.pluginmanager.hasplugin("dsession")
+    return not _xdist.is_controller(config)
 
 
 class _OwnLoop:
@@ -182,28 +192,6 @@ class _OwnLoop:
         return self._followers[id(item)]
 
     _followers: dict[int, pytest.Item | None] | None = None
-
-
-class _WorkerLoop:
-    """Runs the forked ones among the tests that pytest-xdist's worker is given, one at a time."""
-
-    def __init__(self, forked: ForkedSession) -> None:
-        self._forked = forked
-        self._scheduler: Scheduler | None = None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        source = self._forked.make_source(session)
-        with self._forked.scheduler(session, source) as self._scheduler:
-            return (yield)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        if self._scheduler is None or not self._forked.is_forked(item):
-            return None
-        self._scheduler.run([item])
-        _private.tear_down_to(item.session, nextitem)
-        return True
 
 
 def _stretches(forked: ForkedSession, items: list[pytest.Item]) -> Iterator[tuple[bool, list[pytest.Item]]]:

@@ -88,3 +88,27 @@ def test_early_end(suite: Suite) -> None:
     run = suite.run("-p", "xdist", "-p", "forkiso", "--forked", "-n", "2", "-x")
     assert "stopping after 1 failures" in run.out
     assert len(run.outcomes()) < 31
+
+
+@pytest.mark.parametrize(
+    ("options", "marker", "words"),
+    [
+        (["--fork-preload=no_such_module"], "", ["--fork-preload no_such_module failed", "ModuleNotFoundError"]),
+        ([], "timout=1", ["test_wrong.py::test_0", "no argument 'timout'"]),
+        (["--fork-timeout=-1"], "", ["--fork-timeout"]),
+        (["--dist=each", "--fork-preload=no_such_module"], "", ["--fork-preload"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+@pytest.mark.parametrize("count", [1, 20])
+def test_usage_errors(suite: Suite, options: list[str], marker: str, words: list[str], count: int) -> None:
+    """They are said once, as without workers, and no test runs."""
+    tests = "".join(f"@pytest.mark.forked({marker})\ndef test_{n}(): pass\n" for n in range(count))
+    suite.write(test_wrong=f"import pytest\n{tests}")
+    run = suite.run("-p", "xdist", "-p", "forkiso", "-n", "2", *options)
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.out
+    assert not run.reports
+    assert "INTERNALERROR" not in run.out
+    assert run.out.count("ERROR: ") == 1
+    for word in words:
+        assert word in run.out, run.out

@@ -1,0 +1,89 @@
+"""pytest-xdist: each worker forks its tests one at a time; what is wrong with settings is said by the controller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_forkiso import _private
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_forkiso._scheduler import Scheduler
+    from pytest_forkiso._session import ForkedSession
+
+_USAGE_ERROR = "forkiso_usage_error"
+
+
+def is_worker(config: pytest.Config) -> bool:
+    """Tell whether this is a worker's session."""
+    return hasattr(config, "workerinput")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Tell whether this session has workers, and runs no tests itself."""
+    return config.pluginmanager.hasplugin("dsession")
+
+
+class WorkerLoop:
+    """Runs the forked ones among the tests that the worker is given, one at a time."""
+
+    def __init__(self, forked: ForkedSession) -> None:
+        self._forked = forked
+        self._scheduler: Scheduler | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Have a template while the worker's own loop runs."""
+        try:
+            source = self._forked.make_source(session)
+        except pytest.UsageError as error:
+            refuse(session, error)
+            return (yield)
+        with self._forked.scheduler(session, source) as self._scheduler:
+            return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a forked test in a child."""
+        if self._scheduler is None or not self._forked.is_forked(item):
+            return None
+        self._scheduler.run([item])
+        _private.tear_down_to(item.session, nextitem)
+        return True
+
+
+class _Refusal:
+    """Runs none of the tests that the worker is given until it hears that it is to stop."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self) -> bool:
+        return True
+
+
+def refuse(session: pytest.Session, error: pytest.UsageError) -> None:
+    """End a worker because of an error that its user has to read.
+
+    An exception would do, but its text would not reach the controller.
+    """
+    config: Any = session.config
+    config.workeroutput[_USAGE_ERROR] = str(error)
+    config.pluginmanager.register(_Refusal(), "forkiso-refusal")
+    session.shouldstop = "a usage error in a worker"
+
+
+class Controller:
+    """Ends the run with the error of a worker."""
+
+    @pytest.hookimpl
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Look at what a worker says at its end.
+
+        Raises:
+            pytest.UsageError: The worker had one.
+        """
+        text = getattr(node, "workeroutput", {}).get(_USAGE_ERROR)
+        if text is not None:
+            raise pytest.UsageError(text)
