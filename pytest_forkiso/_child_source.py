@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._source import Request
-from pytest_forkiso._sources import make_source
+from pytest_forkiso._sources import can_share, make_source
 
 if TYPE_CHECKING:
     import pytest
 
     import forkcore
     from pytest_forkiso._config import Settings
+    from pytest_forkiso._snapshot import Snapshot
     from pytest_forkiso._source import Choice
     from pytest_forkiso._source_exec import Collecting
 
@@ -26,10 +27,19 @@ class ChildSource:
 
     Attributes:
         source: The template, and what its children run.
+        extra_slot: Files for what is done in a template.
+        shares: Fixtures may be set up in templates.
     """
 
     def __init__(
-        self, session: pytest.Session, settings: Settings, choice: Choice, forks: int, collecting: Collecting | None
+        self,
+        session: pytest.Session,
+        settings: Settings,
+        choice: Choice,
+        forks: int,
+        collecting: Collecting | None,
+        *,
+        shares: bool = False,
     ) -> None:
         """Make the template, and prepare it.
 
@@ -39,15 +49,19 @@ class ChildSource:
             choice: Where the template comes from.
             forks: How many tests are forked, as far as that is known.
             collecting: See `pytest_forkiso._source.Request`.
+            shares: Fixtures are to be shared.
 
         Raises:
             pytest.UsageError: A module could not be preloaded, or this process cannot be forked.
             pytest.Session.Interrupted: The template has collected other tests; that is reported.
         """
         # Each child that is about to end still holds its files: twice as many as run at a time, and those ahead.
-        self._table = SlotTable.create(2 * settings.jobs + AHEAD + 1)
-        self._free = list(reversed(self._table.slots))
-        self._idle: list[forkcore.Child] = []
+        # One more is for what is done in templates.
+        self._table = SlotTable.create(2 * settings.jobs + AHEAD + 2)
+        self.extra_slot, *free = self._table.slots
+        self._free = list(reversed(free))
+        self._idle: list[tuple[forkcore.Template, forkcore.Child]] = []
+        self.shares = shares and can_share(choice)
         try:
             self.source = make_source(choice, Request(session, settings, self._table, forks, collecting))
         except BaseException:
@@ -63,18 +77,37 @@ class ChildSource:
         """Tell whether another test can be started."""
         return bool(self._free)
 
-    def take(self) -> ForkedRun:
-        """Give a child that waits for its test, and its files; there must be a free slot."""
-        if not self._idle:
-            self.fork_ahead(1)
+    def take(self, base: Snapshot | None = None) -> ForkedRun:
+        """Give a child that waits for its test, and its files; there must be a free slot.
+
+        Args:
+            base: That the child is forked from; None for the template itself.
+        """
+        self.fork_ahead(1, base)
         slot = self._free.pop()
         slot.clear()
-        return ForkedRun(self._idle.pop(0), slot, self._table)
+        template = self._template(base)
+        index = next(index for index, (origin, _) in enumerate(self._idle) if origin is template)
+        return ForkedRun(self._idle.pop(index)[1], slot, self._table, base)
 
-    def fork_ahead(self, count: int) -> None:
+    def fork_ahead(self, count: int, base: Snapshot | None = None) -> None:
         """Have at least so many children ready; does not wait for them."""
-        while len(self._idle) < count:
-            self._idle.append(self.template.fork().run(self.source.target, die_with_parent=True, reseed=False))
+        template = self._template(base)
+        missing = count - sum(origin is template for origin, _ in self._idle)
+        for _ in range(missing):
+            child = template.fork().run(self.source.target, die_with_parent=True, reseed=False)
+            self._idle.append((template, child))
+
+    def _template(self, base: Snapshot | None) -> forkcore.Template:
+        return self.template if base is None else base.template
+
+    def forget(self, template: forkcore.Template) -> None:
+        """End the idle children of a template."""
+        for origin, child in self._idle:
+            if origin is template:
+                child.channel.close()
+                child.detach()
+        self._idle = [pair for pair in self._idle if pair[0] is not template]
 
     def give_back(self, run: ForkedRun) -> None:
         """Take the files of a child that has ended."""
@@ -83,13 +116,11 @@ class ChildSource:
 
     def idle_pids(self) -> set[int]:
         """Give the process ids of the idle children; waits until they are forked."""
-        return {child.pid for child in self._idle}
+        return {child.pid for _, child in self._idle}
 
     def close(self) -> None:
         """End the idle children and the template."""
-        for child in self._idle:
-            child.channel.close()
-            child.detach()
-        self._idle.clear()
+        for template in [origin for origin, _ in self._idle]:
+            self.forget(template)
         self.template.close()
         self._table.close()

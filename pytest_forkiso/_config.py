@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 
 from pytest_forkiso._profiles import ARGUMENTS, BOUNDS, SANDBOX_ARGUMENTS, Profiles, check_policy, read_profiles
+from pytest_forkiso._share_config import SCOPES, ShareSettings, check_scope, read_share
+from pytest_forkiso._share_config import add_options as add_share_options
 
 MARKER_HELP = (
-    "forked(*, timeout=None, profile=None, memory=None, ...): run this test in a process of its own, freshly forked; "
-    "after `timeout` seconds it is ended and has failed. Further arguments say what it may use and touch."
+    "forked(*, timeout=None, share=None, profile=None, memory=None, ...): run this test in a process of its own, "
+    "freshly forked; after `timeout` seconds it is ended and has failed; fixtures of scopes up to `share` come from a "
+    "snapshot. Further arguments say what it may use and touch."
 )
 TEMPLATES = ("auto", "fork", "exec", "bare", "early")
 COLLECTED = ("own", "all")
@@ -34,6 +37,7 @@ class Settings:
         profiles: Marker arguments that were set outside of markers.
         sandbox_missing: What happens to a test whose sandbox cannot be had.
         collects: Objects that the garbage collector looks at in a child: one of `COLLECTED`.
+        share: Which fixtures come from snapshots.
     """
 
     forks_all: bool
@@ -46,6 +50,7 @@ class Settings:
     profiles: Profiles
     sandbox_missing: str
     collects: str
+    share: ShareSettings
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -112,6 +117,7 @@ def add_options(parser: pytest.Parser) -> None:
         "What becomes of a test whose sandbox the system does not give: fail, skip or ignore.",
         default="fail",
     )
+    add_share_options(parser, group)
     parser.addini("fork_template", "As --fork-template.", default="auto")
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
@@ -143,6 +149,7 @@ def read_settings(config: pytest.Config) -> Settings:
         profiles=read_profiles(config, _option_or_ini(config, "fork_profile")),
         sandbox_missing=check_policy(config.getini("fork_sandbox_missing"), "the ini option fork_sandbox_missing"),
         collects=read_collected(config),
+        share=read_share(config),
     )
 
 
@@ -257,6 +264,20 @@ def item_timeout(item: pytest.Item, settings: Settings) -> float | None:
     return check_timeout(argument.value, f"{item.nodeid}: timeout= of {argument.source}")
 
 
+def item_share(item: pytest.Item, settings: Settings) -> str:
+    """Give the widest scope of fixtures that a forked test shares. The closest marker with ``share=`` decides.
+
+    Raises:
+        pytest.UsageError: It is no scope; names the test and where it stands.
+    """
+    argument = settings.profiles.arguments(item).get("share")
+    if argument is None:
+        return settings.share.widest
+    if argument.value is None:
+        return SCOPES[0]
+    return check_scope(argument.value, f"{item.nodeid}: share= of {argument.source}")
+
+
 def attach_bounds(item: pytest.Item, settings: Settings) -> None:
     """Find what a forked test is bound to, and remember it at the item.
 
@@ -289,3 +310,4 @@ def check_marker(item: pytest.Item, settings: Settings) -> None:
             )
     item_timeout(item, settings)
     attach_bounds(item, settings)
+    item_share(item, settings)

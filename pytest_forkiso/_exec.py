@@ -156,6 +156,11 @@ class CollectingSession(CollectedList):
         self._in_child = InChild(self._session, table, self._plan.output_limit)
         self._in_child.prepare(forks)
 
+    def snapshot(self) -> None:
+        """Set fixtures up, or tear them down, in a fork of this template."""
+        assert self._in_child is not None  # noqa: S101 - `choose` was called, or there would be no fork
+        self._in_child.snapshot()
+
     def run(self, channel: socket.socket) -> NoReturn:
         """Run one test, within the hook that runs tests: its wrappers belong around a test.
 

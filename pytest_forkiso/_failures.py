@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pytest
@@ -13,9 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import forkcore
+    from pytest_forkiso._reports import Sections
 
 _PYTEST_FRAMES = ("/_pytest/", "/pluggy/")
-_OWN_FRAME = 'pytest_forkiso/_inchild.py"'
+_OWN_FRAMES = ('pytest_forkiso/_inchild.py"', 'pytest_forkiso/_private_fixtures.py"')
 Phase = Literal["setup", "call", "teardown"]
 
 
@@ -63,7 +65,7 @@ def users_frames(trace: str) -> str:
     is_own = False
     for line in trace.splitlines():
         is_frame = line.startswith("  File ")
-        is_own = is_frame and (is_own or _OWN_FRAME in line)
+        is_own = is_frame and (is_own or any(part in line for part in _OWN_FRAMES))
         if not is_own and not (is_frame and any(part in line for part in _PYTEST_FRAMES)):
             lines.append(line)
     return "\n".join(lines)
@@ -134,6 +136,20 @@ def closing_report(crash: pytest.TestReport) -> pytest.TestReport:
         stop=crash.stop,
         user_properties=crash.user_properties,
     )
+
+
+def make_teardown_report(item: pytest.Item, text: str, sections: Sections) -> pytest.TestReport:
+    """Make the report of a teardown of shared fixtures whose process has ended in it.
+
+    Args:
+        item: The test that was the last one to use them.
+        text: What has happened.
+        sections: What was captured until then.
+    """
+    summary, _, details = text.partition("\n")
+    report = make_report(item, Evidence("teardown", summary, details, "", "", 0.0, time.time(), None))
+    report.sections = list(sections)
+    return report
 
 
 def _sections(evidence: Evidence) -> Sequence[tuple[str, str]]:

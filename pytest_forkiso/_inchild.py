@@ -14,7 +14,9 @@ import pytest
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
 from pytest_forkiso._config import read_collected
 from pytest_forkiso._events import Plain
+from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._profiles import BOUNDS
+from pytest_forkiso._shared import Snapshots
 from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
@@ -49,6 +51,7 @@ class Order(NamedTuple):
         slot: Number of its output files.
         attempts: How many were made at this test before, in other children.
         memory: What is known of them, see `_reruns.Attempt`.
+        shares: Fixtures of the test may be set up already.
     """
 
     position: int
@@ -56,6 +59,7 @@ class Order(NamedTuple):
     slot: int
     attempts: int
     memory: Any
+    shares: bool = False
 
 
 class InChild:
@@ -75,6 +79,7 @@ class InChild:
         self._collects_all = read_collected(self._config) == "all"
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
+        self._snapshots = Snapshots(session, table, self._stream, output_limit)
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
     def prepare(self, forks: int) -> None:
@@ -116,6 +121,10 @@ class InChild:
         name = "pytest_warning_recorded"
         setattr(manager.hook, name, manager.subset_hook_caller(name, others))
 
+    def snapshot(self) -> None:
+        """Set fixtures up in this template, or tear them down: what the channel says that was sent here before."""
+        self._snapshots.serve(self._adopt_orphans, self._faults)
+
     def run(self, channel: socket.socket) -> NoReturn:
         """Wait for the order to run a test, run it, and end the process.
 
@@ -145,6 +154,8 @@ class InChild:
             self._attach(end, self._table.slots[order.slot])
             self._bind(item)
             _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
+            if order.shares:
+                self._snapshots.begin_test(item)
             end.send((*self._run_item(item), started))
         except MemoryError:
             # Where pytest itself was at work, and reports nothing: it costs the test, as a crash, and not the run.
@@ -182,7 +193,7 @@ class InChild:
             _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
             self._before_the_end(item)
-            return _describe_interrupt(error)
+            return describe_interrupt(error)
         except _reruns.RunAgain:
             self._before_the_end(item)
             return "again", _reruns.memory(item)
@@ -201,17 +212,6 @@ class InChild:
 
 def _plain_flag(value: object) -> bool | str:
     return value if isinstance(value, bool) else plain_text(value)
-
-
-def _describe_interrupt(error: BaseException) -> tuple[Any, ...]:
-    if isinstance(error, pytest.exit.Exception):
-        code = error.returncode
-        return "exit", plain_text(error.msg), None if code is None else int(code)
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    path, line = ("", 0) if traceback is None else (traceback.tb_frame.f_code.co_filename, traceback.tb_lineno)
-    return "keyboard", path, line
 
 
 def _shows_output(config: pytest.Config) -> bool:

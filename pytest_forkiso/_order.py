@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pytest_forkiso._reruns import FIRST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     import pytest
 
@@ -80,6 +80,10 @@ class StartOrder:
             self._turns.popleft()
             self._early -= 1
         return runs
+
+    def upcoming(self) -> Iterator[pytest.Item]:
+        """Give the tests that are not started, in the order of their turns."""
+        return (turn.item for turn in self._turns if turn.run is None)
 
     def choose(self) -> tuple[Turn, bool]:
         """Give a test to start, and whether it is its turn; if it is not, the caller sets its `run`.

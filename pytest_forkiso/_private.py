@@ -1,6 +1,7 @@
 """All names of pytest that are not public, each with the reason why there is no other way.
 
-Tested against the pytest versions of tox.ini. Nothing else in this package imports ``_pytest``.
+Tested against the pytest versions of tox.ini. Nothing else in this package imports ``_pytest``, but for its
+neighbour `_private_fixtures`.
 """
 
 from __future__ import annotations
@@ -118,7 +119,8 @@ def redirect_capture(config: pytest.Config, stdout: int, stderr: int, limit: int
     for capture, fd in ((capturing.out, stdout), (capturing.err, stderr)):
         if isinstance(capture, FDCapture):
             os.dup2(fd, capture.tmpfile.fileno(), inheritable=False)
-            capture.snap = functools.partial(_limited_snap, capture.snap, fd, limit)  # type: ignore[method-assign]
+            own_snap = capture.snap.args[0] if isinstance(capture.snap, functools.partial) else capture.snap
+            capture.snap = functools.partial(_limited_snap, own_snap, fd, limit)  # type: ignore[method-assign]
         elif type(capture) is SysCapture and type(capture.tmpfile) is CaptureIO:
             capture.tmpfile = MirroredIO(fd)
 

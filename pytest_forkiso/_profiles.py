@@ -26,7 +26,7 @@ SANDBOX_ARGUMENTS = frozenset(
     )
 )  # fmt: skip
 """Fields of `forkcore.Sandbox`, which is not loaded for a run that needs none."""
-ARGUMENTS = SANDBOX_ARGUMENTS | {"profile", "sandbox_missing", "timeout"}
+ARGUMENTS = SANDBOX_ARGUMENTS | {"profile", "sandbox_missing", "share", "timeout"}
 """Of the marker, and of profiles, which take no `profile` themselves."""
 POLICIES = ("fail", "skip", "ignore")
 """What happens to a test whose sandbox cannot be had."""

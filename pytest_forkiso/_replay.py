@@ -65,7 +65,17 @@ class Replay:
             self.report(item, report)
             if ends_phase:
                 run.note_report(report)
-        elif kind == "warning":
+        else:
+            self.outside(item, event)
+
+    def packed_report(self, item: pytest.Item, data: dict[str, Any]) -> None:
+        """Report a phase, or a part of it, that comes from no child."""
+        self.report(item, unpack_report(self._config, data))
+
+    def outside(self, item: pytest.Item, event: Event) -> None:
+        """Replay an event that is no report, from the test's own process or a template that has worked for it."""
+        kind, *values = event
+        if kind == "warning":
             self._warning(values[0])
         elif kind == "junit":
             if self._junit is not None:

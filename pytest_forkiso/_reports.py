@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_forkiso._events import Event
+
 Sections = list[tuple[str, str]]
 _SHOWS_ITSELF = "$forkiso_shows_itself"
 
@@ -47,6 +49,38 @@ def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestRep
         report.longrepr = _private.ShownText(str(report.longrepr))
     _private.restore_subtest(report, data)
     return report
+
+
+def join_teardowns(own: dict[str, Any], shared: dict[str, Any]) -> bool:
+    """Make one report of a test's teardown and of that of fixtures which it was the last to use.
+
+    Args:
+        own: The packed report of the test's own process; changed in place.
+        shared: The packed report of the template.
+
+    Returns:
+        Whether all is in it; if not, both have failed, and the second is left as it is, but for its sections.
+    """
+    joined = dict(own["sections"])
+    for name, text in shared["sections"]:
+        joined[name] = joined.get(name, "") + text
+    own["sections"] = list(joined.items())
+    own["duration"] += shared["duration"]
+    if shared["outcome"] == "passed":
+        return True
+    if own["outcome"] != "passed":
+        shared["sections"] = []
+        return False
+    own["outcome"], own["longrepr"] = shared["outcome"], shared["longrepr"]
+    return True
+
+
+def is_teardown(event: Event) -> bool:
+    """Tell whether an event is the report of a test's teardown."""
+    if event[0] != "report":
+        return False
+    data: dict[str, Any] = event[1]
+    return data.get("$report_type") == "TestReport" and data.get("when") == "teardown"
 
 
 def shorten_sections(sections: Iterable[tuple[str, str]], limit: int) -> Sections:

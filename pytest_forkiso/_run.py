@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import forkcore
 from pytest_forkiso import _failures
-from pytest_forkiso._events import Event, EventDecoder, EventError, encode
+from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._profiles import explain
 from pytest_forkiso._record import ChildFigures
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from pytest_forkiso._events import Event
     from pytest_forkiso._leftovers import Leftover
     from pytest_forkiso._reruns import Attempt
     from pytest_forkiso._slots import Slot, SlotTable
+    from pytest_forkiso._snapshot import Snapshot
 
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
 EXIT_GRACE = 5.0
@@ -69,10 +71,18 @@ class ForkedRun:
         duration: Seconds from then to its last word.
         job: Which of the tests that run at a time, from 0.
         is_interrupted: The run ends before the test did.
+        base: The snapshot that it was forked from; None for the template itself.
+        held: The report of its teardown, until what ends with it is torn down.
+        is_settling: Its snapshots have been told that it is over.
+        is_death_reported: Its end without a last word has come to pytest's hooks.
     """
 
-    def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable) -> None:
+    def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable, base: Snapshot | None = None) -> None:
         self.child = child
+        self.base = base
+        self.held: list[Event] = []
+        self.is_settling = False
+        self.is_death_reported = False
         self.slot = slot
         self._table = table
         self.attempt = FIRST
@@ -81,7 +91,6 @@ class ForkedRun:
         self.last_word: Event | None = None
         self.timed_out = False
         self.last_report: pytest.TestReport | None = None
-        self.is_closed = False
         self.is_reported = False
         self.is_reaped = False
         self.leftovers: list[Leftover] = []
@@ -90,8 +99,7 @@ class ForkedRun:
         self._told_leftovers = 0
         self._measured: tuple[int | None, int | None] = (None, None)
         self._remains = Remains("setup", "", "", "")
-        self.garbage: str | None = None
-        self._decoder = EventDecoder()
+        self._conversation = Conversation(child.channel)
         self._timeout: float | None = None
         self._words = ""  # of another plugin, whose deadline comes before ours
         self._deadline: float | None = None
@@ -101,11 +109,12 @@ class ForkedRun:
         self._noted_at_deadline: str | None = None
         self.ordered = 0.0
         self.duration = 0.0
-        child.channel.setblocking(False)
 
     # ---------------------------------------------------------------------------------------------------- conversation
 
-    def order(self, item: pytest.Item, index: int, timeout: float | None, attempt: Attempt) -> None:
+    def order(
+        self, item: pytest.Item, index: int, timeout: float | None, attempt: Attempt, *, shares: bool = False
+    ) -> None:
         """Tell the child which test to run.
 
         Args:
@@ -113,6 +122,7 @@ class ForkedRun:
             index: Its place among the session's items when the template was forked.
             timeout: Seconds.
             attempt: What is known of earlier ones.
+            shares: Its fixtures may be set up already.
         """
         self.attempt = attempt
         self.item = item
@@ -120,37 +130,25 @@ class ForkedRun:
         self.ordered = self._phase_began = time.monotonic()
         if timeout is not None:
             self._deadline = self.ordered + timeout
-        self.answer(("run", index, item.nodeid, self.slot.number, *attempt))
+        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, shares))
 
     def answer(self, event: Event) -> None:
-        """Send an event to the child. It is small: it fits into the socket's buffer, or nobody listens any more."""
-        try:
-            self.child.channel.send(encode(event))
-        except OSError:
-            self.is_closed = True
+        """Send an event to the child."""
+        self._conversation.answer(event)
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing more will come over the channel."""
+        return self._conversation.is_closed
 
     def receive(self) -> None:
         """Take what the child has sent by now; never waits."""
-        while not self.is_closed:
-            try:
-                data = self.child.channel.recv(1 << 18)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
-                self.is_closed = True
-                return
-            self._take(data)
-
-    def _take(self, data: bytes) -> None:
-        try:
-            events = self._decoder.feed(data)
-        except EventError as error:
-            self.garbage = str(error)
-            self.is_closed = True
+        was_fine = self._conversation.garbage is None
+        self._take(self._conversation.receive())
+        if was_fine and self._conversation.garbage is not None:
             self.kill()
-            return
+
+    def _take(self, events: list[Event]) -> None:
         for event in events:
             if self._noted_at_deadline is not None:
                 break  # too late: a stopped test goes on for a moment when it is asked for its traceback
@@ -339,8 +337,8 @@ class ForkedRun:
             return self._words
         if self.timed_out:
             return f"Timeout: {phase} was ended, since the test took longer than {self._timeout:g} s"
-        if self.garbage is not None:
-            return f"Crash in {phase}: the test's process was ended: {self.garbage}"
+        if self._conversation.garbage is not None:
+            return f"Crash in {phase}: the test's process was ended: {self._conversation.garbage}"
         return f"Crash in {phase}: {_failures.describe_end(self.status)}{explain(self.item, self.status)}"
 
     def _details(self) -> str:

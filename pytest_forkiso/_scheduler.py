@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import selectors
 from collections import deque
@@ -15,6 +16,8 @@ from pytest_forkiso._config import item_timeout
 from pytest_forkiso._durations import Durations
 from pytest_forkiso._order import StartOrder
 from pytest_forkiso._replay import Replay
+from pytest_forkiso._reports import is_teardown
+from pytest_forkiso._sharing import Sharing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -47,19 +50,28 @@ class Scheduler:
         self._replay = Replay(session, statistics)
         self._index = {id(item): index for index, item in enumerate(session.items)}
         self._selector = selectors.DefaultSelector()
-        self._selector.register(source.template.fileno(), selectors.EVENT_READ)
+        self._selector.register(source.template.fileno(), selectors.EVENT_READ, source.template.process_events)
+        self._sharing = Sharing(session, settings, source, self._selector, replay=self._replay, statistics=statistics)
         self._durations = Durations(session.config)
-        self._waiting = StartOrder(settings.jobs, self._durations.seconds, self._durations.short)
+        # Tests of one node stay together where they share its fixtures.
+        long_ones = {} if self._sharing.is_on else self._durations.seconds
+        self._waiting = StartOrder(settings.jobs, long_ones, self._durations.short)
+        self._following: pytest.Item | None = None  # after those that wait, another time
         self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
         self._early = 0  # started, and not in the queue yet
-        self._announced: ForkedRun | None = None  # pytest was told that this test begins
+        self._announced: ForkedRun | pytest.Item | None = None  # pytest was told that this test begins
+        self._last: pytest.Item | None = None  # reported
         self._is_beside = False  # pytest's own process runs tests of its own meanwhile
         self._alive: list[ForkedRun] = []  # started and not yet reaped
 
     # ------------------------------------------------------------------------------------------------------ the outside
 
-    def run(self, items: Iterable[pytest.Item]) -> None:
+    def run(self, items: Iterable[pytest.Item], following: pytest.Item | None = None) -> None:
         """Run tests and report them, in order.
+
+        Args:
+            items: The tests.
+            following: The next one after them that may use fixtures which they share.
 
         Raises:
             pytest.Session.Failed: pytest wants no more tests, for ``-x`` and the like.
@@ -68,6 +80,7 @@ class Scheduler:
             forkcore.TemplateDied: The template is gone.
         """
         self._is_beside = False
+        self._following = following
         self._waiting.extend(items)
         with self._ending():
             self._start_more()
@@ -75,18 +88,20 @@ class Scheduler:
                 self._step()
                 self._start_more()
 
-    def run_beside(self, items: Iterable[pytest.Item] = ()) -> None:
+    def run_beside(self, items: Iterable[pytest.Item] = (), following: pytest.Item | None = None) -> None:
         """Start tests as far as there is room, and report those that are through; waits for none.
 
         To be called between tests that run in this process; `run` waits for all that were started.
 
         Args:
             items: To be added to those that wait.
+            following: As for `run`.
 
         Raises:
             BaseException: As `run` does.
         """
         self._is_beside = True
+        self._following = following or self._following
         self._waiting.extend(items)
         with self._ending():
             self._step(longest=0.0)
@@ -115,6 +130,9 @@ class Scheduler:
     def close(self) -> None:
         """End whatever is still there."""
         self._abandon()
+        self._sharing.close(self._last)
+        if self._last is not None:
+            self._sharing.endings.report(self._last, [])
         self._selector.close()
 
     # ---------------------------------------------------------------------------------------------------------- a test
@@ -122,9 +140,9 @@ class Scheduler:
     def _start_more(self) -> None:
         """Start as many tests as may run."""
         self._take_turns()
-        while len(self._waiting) and self._has_room():
+        while len(self._waiting) and self._has_room() and self._is_ready():
             turn, is_next = self._waiting.choose()
-            run = self._source.take()
+            run = self._source.take(self._sharing.base(turn.item))
             if is_next:
                 self._enqueue(run, turn.item)
             else:
@@ -132,7 +150,28 @@ class Scheduler:
                 self._early += 1
             self._start(run, turn)
             self._take_turns()
-        self._source.fork_ahead(min(AHEAD, len(self._waiting)))
+        self._fork_ahead()
+
+    def _is_ready(self) -> bool:
+        """Tell whether the fixtures that the next test shares are set up; where they are not, see to it."""
+        if not self._sharing.is_on:
+            return True
+        upcoming = self._waiting.upcoming()
+        item = next(upcoming)
+        if self._sharing.is_ready(item, upcoming):
+            return True
+        if not self._queue and not self._is_beside and self._announced is not item:
+            self._announced = item
+            self._replay.start(item)
+        return False
+
+    def _fork_ahead(self) -> None:
+        if not self._sharing.is_on:
+            self._source.fork_ahead(min(AHEAD, len(self._waiting)))
+        elif len(self._waiting):
+            item = next(self._waiting.upcoming())
+            if self._sharing.has_all(item):
+                self._source.fork_ahead(AHEAD, self._sharing.base(item))
 
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
@@ -152,16 +191,18 @@ class Scheduler:
         self._queue.append(run)
 
     def _announce(self, run: ForkedRun, item: pytest.Item) -> None:
-        if self._announced is not run:
-            self._announced = run
+        if self._announced is not run and self._announced is not item:
             self._replay.start(item)
+        self._announced = run
 
     def _start(self, run: ForkedRun, turn: Turn) -> None:
         item = turn.item
         taken = {other.job for other in self._alive if not other.is_over}
         run.job = next(job for job in itertools.count() if job not in taken)
-        run.order(item, self._index[id(item)], item_timeout(item, self._settings), turn.attempt)
-        self._selector.register(run.child.channel, selectors.EVENT_READ, run)
+        timeout, shares = item_timeout(item, self._settings), self._sharing.shares(item)
+        run.order(item, self._index[id(item)], timeout, turn.attempt, shares=shares)
+        self._sharing.started(run.base)
+        self._selector.register(run.child.channel, selectors.EVENT_READ, functools.partial(self._hear, run))
         self._alive.append(run)
         self._statistics.children += 1
 
@@ -173,17 +214,15 @@ class Scheduler:
             pass
 
     def _wait(self, longest: float = LONGEST_WAIT) -> None:
-        deadlines = [left for run in self._alive if (left := run.seconds_left()) is not None]
+        timed: list[ForkedRun | Sharing] = [*self._alive, self._sharing]
+        deadlines = [left for each in timed if (left := each.seconds_left()) is not None]
         if any(run.child.returncode is not None for run in self._alive):
             deadlines.append(0.0)  # its end was heard of on the way to something else: nothing more would wake us
         for key, _ in self._selector.select(min([*deadlines, longest])):
-            if key.data is None:
-                self._source.template.process_events()
-            else:
-                self._hear(key.data)
-        for run in self._alive:
-            if run.seconds_left() == 0.0:
-                run.overdue()
+            key.data()
+        for each in timed:
+            if each.seconds_left() == 0.0:
+                each.overdue()
 
     def _hear(self, run: ForkedRun) -> None:
         run.receive()
@@ -210,13 +249,18 @@ class Scheduler:
             event = run.events.pop(0)
             if event[0] == "shown":
                 run.answer(event)  # the child goes on when its report is on the terminal
+            elif run.base is not None and is_teardown(event):
+                run.held.append(event)
             else:
                 self._replay.event(run, event)
         if not _is_through(run):
             return False
         if run.has_died:
             self._report_death(run)
+        if self._sharing.is_on and not self._settle(run):
+            return False
         run.is_reported = True
+        self._last = item
         self._queue.popleft()
         self._replay.finish(item)
         self._go_on(run)
@@ -224,7 +268,28 @@ class Scheduler:
             self._announce(self._queue[0], self._queue[0].test)
         return True
 
+    def _settle(self, run: ForkedRun) -> bool:
+        """Tell whether all is torn down that ends with this test; what is to be said of it is reported then."""
+        base = None if run.is_settling else run.base
+        run.is_settling = True
+        if not self._sharing.is_through(run.test, base, self._following_of(run)):
+            return False
+        self._sharing.endings.report(run.test, run.held)
+        for event in run.held:
+            self._replay.event(run, event)
+        return True
+
+    def _following_of(self, run: ForkedRun) -> pytest.Item | None:
+        if self._session.shouldfail or self._session.shouldstop:
+            return None
+        if run.last_word is not None and run.last_word[0] == "again":
+            return run.test
+        return next(self._waiting.upcoming(), self._following)
+
     def _report_death(self, run: ForkedRun) -> None:
+        if run.is_death_reported:
+            return
+        run.is_death_reported = True
         item = run.test
         report = _failures.make_report(item, run.evidence())
         if run.leftovers:
@@ -245,7 +310,9 @@ class Scheduler:
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
         others = {other.child.pid for other in self._alive if other is not run}
-        left = _leftovers.end_orphans(self._source.template.pid, others | self._source.idle_pids())
+        template = self._source.template if run.base is None else run.base.template
+        known = others | self._source.idle_pids() | self._sharing.pids()
+        left = _leftovers.end_orphans(template.pid, known)
         self._statistics.leftovers += len(left)
         return left
 
@@ -275,7 +342,11 @@ class Scheduler:
             if run.has_died and run.is_reported:
                 self._report_death(run)
             self._tell_end(run)
-            self._source.give_back(run)
+            self._give_back(run)
+
+    def _give_back(self, run: ForkedRun) -> None:
+        self._source.give_back(run)
+        self._sharing.reaped(run.base)
 
     def _tell_end(self, run: ForkedRun) -> None:
         config = self._session.config
@@ -287,6 +358,7 @@ class Scheduler:
         try:
             for run in self._alive:
                 run.interrupt(INTERRUPT_GRACE)
+            self._sharing.interrupt()
             self._forget_tests()
             while self._alive:
                 self._wait()
@@ -298,7 +370,7 @@ class Scheduler:
         if not run.has_ended():
             return False
         self._unregister(run)
-        self._source.give_back(run)
+        self._give_back(run)
         self._tell_end(run)
         return True
 
@@ -312,7 +384,7 @@ class Scheduler:
                 ended.append(run)
             except forkcore.ForkcoreError:
                 pass  # it never was, or its template is gone
-            self._source.give_back(run)
+            self._give_back(run)
         self._forget_tests()
         self._alive.clear()
         for run in ended:

@@ -9,12 +9,13 @@ import pytest
 
 from pytest_forkiso import _neighbours, _xdist
 from pytest_forkiso._child_source import ChildSource
-from pytest_forkiso._config import Settings, check_marker, is_forked
+from pytest_forkiso._config import Settings, check_marker, is_forked, item_share
 from pytest_forkiso._exec import CollectedList
 from pytest_forkiso._inner import is_inner
 from pytest_forkiso._scheduler import Scheduler
+from pytest_forkiso._share_config import SCOPES
 from pytest_forkiso._source import Choice
-from pytest_forkiso._sources import begin_collecting, can_fork, choose_source
+from pytest_forkiso._sources import begin_collecting, can_fork, can_share, choose_source
 from pytest_forkiso._summary import Statistics, resident_bytes
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class ForkedSession:
         self.statistics = Statistics()
         self.choice: Choice | None = None
         self._forked: set[int] = set()
+        self._shares = False
         self._known = CollectedList()
         self._collecting: Collecting | None = None
 
@@ -93,6 +95,7 @@ class ForkedSession:
         self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
+        self._shares = any(item_share(item, self.settings) != SCOPES[0] for item in chosen)
         loop = _xdist.WorkerLoop(self) if _xdist.is_worker(config) else _OwnLoop(self)
         config.pluginmanager.register(loop, "forkiso-loop")
 
@@ -121,7 +124,16 @@ class ForkedSession:
         """Make the template; see `ChildSource`."""
         assert self.choice is not None  # noqa: S101 - only loops that `select` has registered ask
         collecting, self._collecting = self._collecting, None
-        return ChildSource(session, self.settings, self.choice, len(self._forked), collecting)
+        return ChildSource(session, self.settings, self.choice, len(self._forked), collecting, shares=self._shares)
+
+    def why_unshared(self) -> str:
+        """Say why fixtures are not shared although they should be; empty where there is nothing to say."""
+        if not self._shares or self.choice is None or can_share(self.choice):
+            return ""
+        kind, reason = self.choice
+        return (
+            f"forkiso: template from '{kind}', because {reason}; it has not collected the tests, and shares no fixtures"
+        )
 
     @contextlib.contextmanager
     def scheduler(self, session: pytest.Session, source: ChildSource) -> Iterator[Scheduler]:
@@ -165,12 +177,13 @@ class _OwnLoop:
         source = self._forked.make_source(session)
         with self._forked.scheduler(session, source) as scheduler:
             for is_forked, items in _stretches(self._forked, session.items):
+                following = self._next_forked(session, items[-1])
                 if not is_forked:
                     self._run_here(session, items, scheduler)
                 elif self._forked.settings.overlaps:
-                    scheduler.run_beside(items)
+                    scheduler.run_beside(items, following)
                 else:
-                    scheduler.run(items)
+                    scheduler.run(items, following)
             scheduler.run(())
         return True
 
@@ -184,6 +197,10 @@ class _OwnLoop:
                 raise session.Failed(session.shouldfail)
             if session.shouldstop:
                 raise session.Interrupted(session.shouldstop)
+
+    def _next_forked(self, session: pytest.Session, item: pytest.Item) -> pytest.Item | None:
+        later = session.items[session.items.index(item) + 1 :]
+        return next((each for each in later if self._forked.is_forked(each)), None)
 
     def _next_here(self, session: pytest.Session, item: pytest.Item) -> pytest.Item | None:
         if self._followers is None:

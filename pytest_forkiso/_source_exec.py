@@ -29,7 +29,10 @@ _DIFFERENT = (
     "time, a random number or an address differ in each process: give them fixed ids."
 )
 _COLLECT = "import pickle; from pytest_forkiso import _exec; collecting = _exec.collect(pickle.loads(args[0])); "
-_CHOOSE = "collecting.choose(pickle.loads(args[0]), _exec.take_table(), int(args[1])); run = collecting.run"
+_CHOOSE = (
+    "collecting.choose(pickle.loads(args[0]), _exec.take_table(), int(args[1])); "
+    "run, snapshot = collecting.run, collecting.snapshot"
+)
 
 
 class Collecting:

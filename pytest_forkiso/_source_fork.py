@@ -29,7 +29,7 @@ def make_template(request: Request) -> forkcore.Template:
     flush_streams()
     try:
         template = forkcore.fork_here(
-            namespace={"prepare": in_child.prepare, "run": in_child.run},
+            namespace={"prepare": in_child.prepare, "run": in_child.run, "snapshot": in_child.snapshot},
             allow_hazards=_hazards.harmless_threads(),
         )
     except forkcore.ForkHazard as error:

@@ -65,6 +65,11 @@ def begin_collecting(config: pytest.Config, settings: Settings, known: Collected
     return _source_exec.Collecting(config, settings, template, known)
 
 
+def can_share(choice: Choice) -> bool:
+    """Tell whether a source's templates can hold fixtures: they must have collected the tests."""
+    return choice.kind != "bare"
+
+
 def make_source(choice: Choice, request: Request) -> Source:
     """Make a template.
 

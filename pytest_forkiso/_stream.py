@@ -68,6 +68,10 @@ class ChannelEnd:
         if _getpid() != self._pid:
             _exit(0)
 
+    def close(self) -> None:
+        """Close the descriptor."""
+        os.close(self._fd)
+
     def leave(self, code: int = 0) -> NoReturn:
         """End this process, without exit handlers or destructors."""
         _exit(code)
@@ -102,6 +106,10 @@ class ReportStream:
         self._channel = channel
         self._slot = slot
         self._table.note_phase(slot, "setup")
+
+    def detach(self) -> None:
+        """Send no more, in a template: its children have channels of their own."""
+        self._channel = self._slot = None
 
     @property
     def channel(self) -> ChannelEnd:

@@ -16,6 +16,8 @@ class Statistics:
     timeouts: int = 0
     leftovers: int = 0
     template_bytes: int = 0
+    snapshots: int = 0
+    unshared: dict[str, str] = dataclasses.field(default_factory=dict)
     fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=1001))
 
     def line(self, *, verbose: bool) -> str:
@@ -25,12 +27,21 @@ class Statistics:
             _count(self.timeouts, "timeout", "timeouts"),
             _count(self.leftovers, "leftover process", "leftover processes"),
         ]
+        if self.snapshots:
+            parts.append(_count(self.snapshots, "snapshot of fixtures", "snapshots of fixtures"))
         if verbose:
             if self.template_bytes:
                 parts.append(f"template {self.template_bytes / 1e6:.0f} MB")
             if self.fork_seconds:
                 parts.append(f"median time to a child {1000 * statistics.median(self.fork_seconds):.1f} ms")
         return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
+
+    def findings(self) -> list[str]:
+        """Give a line for each fixture that could not be shared."""
+        return [
+            f"forkiso: the fixture {name!r} was set up in each test's own process, because its set-up leaves {reason}"
+            for name, reason in self.unshared.items()
+        ]
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -50,7 +50,7 @@ class WorkerLoop:
         """Run a forked test in a child."""
         if self._scheduler is None or not self._forked.is_forked(item):
             return None
-        self._scheduler.run([item])
+        self._scheduler.run([item], nextitem)
         _private.tear_down_to(item.session, nextitem)
         return True
 

@@ -74,8 +74,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_SESSION].select(session)
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
-    choice = config.stash[_SESSION].choice
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str] | str | None:
+    forked = config.stash[_SESSION]
+    choice = forked.choice
+    if forked.why_unshared():
+        return forked.why_unshared()
     if choice is None or (choice.kind == "fork" and config.get_verbosity() < 1):
         return None  # the usual case is worth a line under -v only
     return f"forkiso: template from '{choice.kind}', because {choice.reason}"
@@ -90,4 +93,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     statistics = config.stash[_SESSION].statistics
     if statistics.children and config.get_verbosity() > -2:  # noqa: PLR2004 - not under -qq
-        terminalreporter.write_line(statistics.line(verbose=config.get_verbosity() > 0))
+        for line in [*statistics.findings(), statistics.line(verbose=config.get_verbosity() > 0)]:
+            terminalreporter.write_line(line)

@@ -1,0 +1,286 @@
+"""Keeps the chain of snapshots as the tests need it: one is made or ended at a time, while tests run."""
+
+from __future__ import annotations
+
+import functools
+import selectors
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from pytest_forkiso import _private
+from pytest_forkiso._chain import Chain
+from pytest_forkiso._config import item_timeout
+from pytest_forkiso._endings import Endings
+from pytest_forkiso._plan import Planner
+from pytest_forkiso._snapshot import Snapshot, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import pytest
+
+    from pytest_forkiso._chain import Missing
+    from pytest_forkiso._child_source import ChildSource
+    from pytest_forkiso._config import Settings
+    from pytest_forkiso._events import Event
+    from pytest_forkiso._plan import Fixture
+    from pytest_forkiso._replay import Replay
+    from pytest_forkiso._summary import Statistics
+
+CLOSING_TIME = 60.0
+"""Seconds that all teardowns together have where the run was broken off and no time limit is set."""
+
+
+class Sharing:
+    """Owns the snapshots.
+
+    Attributes:
+        is_on: This run shares fixtures.
+        endings: What came of teardowns, for the test that is reported next.
+    """
+
+    def __init__(
+        self,
+        session: pytest.Session,
+        settings: Settings,
+        source: ChildSource,
+        selector: selectors.BaseSelector,
+        *,
+        replay: Replay,
+        statistics: Statistics,
+    ) -> None:
+        self.is_on = source.shares
+        self._session = session
+        self._settings = settings
+        self._source = source
+        self._selector = selector
+        self._replay = replay
+        self._statistics = statistics
+        self._position = {id(item): index for index, item in enumerate(session.items)}
+        self._planner = Planner(settings)
+        self._chain = Chain(self._planner)
+        self._retired: list[Snapshot] = []  # of no use for later tests; the outermost first
+        self._crashed: dict[int, str] = {}  # by the identity of the definition, and what is to be said of it
+        self._work: Work | None = None
+        self._closing: deque[tuple[Snapshot, pytest.Item]] = deque()
+        self.endings = Endings(replay)
+
+    # ---------------------------------------------------------------------------------------------------- before a test
+
+    @property
+    def is_busy(self) -> bool:
+        """A snapshot is being made or ended."""
+        return self._work is not None or bool(self._closing)
+
+    def is_ready(self, item: pytest.Item, upcoming: Iterable[pytest.Item]) -> bool:
+        """Tell whether a test can be started; if not, something is under way that brings it nearer."""
+        if not self.is_on:
+            return True
+        if not self.is_busy:
+            self._retire(self._chain.outdated(item), item)
+            self._extend(item, upcoming)
+        return not self.is_busy
+
+    def has_all(self, item: pytest.Item) -> bool:
+        """Tell whether the chain is as a test needs it."""
+        return not self.is_busy and not self._chain.outdated(item) and self._chain.missing(item, ()) is None
+
+    def base(self, item: pytest.Item) -> Snapshot | None:
+        """Give the snapshot that a test starts from; None for the template above them all."""
+        return self._chain.base(item) if self.is_on else None
+
+    def shares(self, item: pytest.Item) -> bool:
+        """Tell whether a test may find fixtures that are set up."""
+        return self.is_on and self._planner.limit(item) > 0
+
+    def started(self, base: Snapshot | None) -> None:
+        """Note that a test was started from a snapshot."""
+        if base is not None:
+            base.children += 1
+            for link in self._up_to(base):
+                link.users += 1
+
+    def _up_to(self, base: Snapshot) -> Iterator[Snapshot]:
+        links = self._chain.links if base in self._chain.links else self._retired
+        for link in links:
+            yield link
+            if link is base:
+                return
+
+    # ------------------------------------------------------------------------------------------------------- making one
+
+    def _extend(self, item: pytest.Item, upcoming: Iterable[pytest.Item]) -> None:
+        missing = None if self.is_busy else self._chain.missing(item, upcoming)
+        if missing is not None:
+            self._make(missing)
+
+    def _make(self, missing: Missing) -> None:
+        above = self._chain.links[-1].template if self._chain.links else self._source.template
+        allowed = self._settings.share.allowed
+        snapshot = Snapshot(above.fork(allow_hazards=bool(allowed)), missing.fixtures)
+        self._chain.links.append(snapshot)
+        self._statistics.snapshots += 1
+        wanted = tuple(
+            (each.name, each.depth, each.name in allowed, self._crashed.get(id(each.definition)))
+            for each in missing.fixtures
+        )
+        self._begin(Work(snapshot, missing.item, "set_up", self._source.extra_slot, self._limit(missing.item)), wanted)
+        snapshot.watch(self._selector)
+
+    def _limit(self, item: pytest.Item) -> float | None:
+        return item_timeout(item, self._settings)
+
+    def _begin(self, work: Work, *values: object) -> None:
+        self._work = work
+        self._selector.register(work.channel, selectors.EVENT_READ, functools.partial(self._hear, work))
+        work.begin(self._position[id(work.item)], *values)
+
+    def _hear(self, work: Work) -> None:
+        for event in work.hear():
+            path = _private.base_temp(self._session.config) if event[0] == "base_temp" else None
+            work.answer((event[0], path))
+        if work.is_over:
+            self._finish(work)
+
+    def _finish(self, work: Work) -> None:
+        self._selector.unregister(work.channel)
+        try:
+            self._conclude(work, work.last_word)
+        finally:
+            work.close()
+            self._work = None
+            self._close_next()
+
+    def _conclude(self, work: Work, word: Event | None) -> None:
+        if word is None:
+            self._note_death(work)
+        elif word[0] == "made":
+            self._note_made(work, word[1], word[2])
+        elif word[0] == "ended":
+            self._note_ended(work, word[1])
+        else:
+            self._replay.last_word(word)  # raises what the fixture has raised: it ends the run
+
+    def _note_made(self, work: Work, failed: list[str], problem: tuple[str, int, list[str]] | None) -> None:
+        snapshot = work.snapshot
+        if problem is None:
+            snapshot.failed = {id(each.definition) for each in snapshot.fixtures if each.name in failed}
+            for event in work.events:
+                self._replay.outside(work.item, event)
+            return
+        name, depth, reasons = problem
+        (fixture,) = [each for each in snapshot.fixtures if (each.name, each.depth) == (name, depth)]
+        reason = ", ".join(reasons)
+        self._planner.exclude(fixture.definition, reason)
+        self._statistics.unshared[name] = reason
+        self._drop(snapshot)
+
+    def _note_death(self, work: Work) -> None:
+        text = work.describe_death(self._settings.output_limit)
+        sections = work.output(self._settings.output_limit)
+        self._statistics.crashes += 1
+        if work.kind == "tear_down":
+            self.endings.add_death(text, sections)
+            self._end(work.snapshot)
+            return
+        fixture = _named(work.snapshot.fixtures, work.current)
+        shown = "".join(f"\n--- {title} ---\n{output.rstrip()}" for title, output in sections)
+        self._crashed[id(fixture.definition)] = text + shown
+        self._drop(work.snapshot)
+
+    def _drop(self, snapshot: Snapshot) -> None:
+        """Take the last link off the chain: what it should have held is not there."""
+        self._chain.links.remove(snapshot)
+        self._end(snapshot)
+
+    # ----------------------------------------------------------------------------------------------------- after a test
+
+    def is_through(self, item: pytest.Item, base: Snapshot | None, following: pytest.Item | None) -> bool:
+        """Tell whether all has been torn down that ends with a test.
+
+        Args:
+            item: That is over, and all before it are reported.
+            base: That it was started from; None where this was told before.
+            following: The test that is next; None where there is none.
+        """
+        if base is not None:
+            for link in self._up_to(base):
+                link.users -= 1
+        if not self.is_busy:
+            self._retire(self._chain.outdated(following), item)
+        return not self.is_busy
+
+    def reaped(self, base: Snapshot | None) -> None:
+        """Note that the process of a test is gone."""
+        if base is not None:
+            base.children -= 1
+            self._close_next()  # not before: a teardown that crashes would take exit statuses with it
+
+    def _retire(self, links: list[Snapshot], item: pytest.Item) -> None:
+        """Have links torn down, as soon as no test needs them; the last one first."""
+        self._retired += links
+        del self._chain.links[len(self._chain.links) - len(links) :]
+        unused = [link for link in self._retired if link.users == 0]
+        self._retired = [link for link in self._retired if link.users]
+        self._closing.extend((link, item) for link in reversed(unused))
+        self._close_next()
+
+    def _close_next(self) -> None:
+        if self._work is None and self._closing and not self._closing[0][0].children:
+            snapshot, item = self._closing.popleft()
+            self._begin(Work(snapshot, item, "tear_down", self._source.extra_slot, self._limit(item)))
+
+    def _note_ended(self, work: Work, report: dict[str, Any] | None) -> None:
+        for event in work.events:
+            self._replay.outside(work.item, event)
+        if report is not None:
+            self.endings.add_report(report)
+        self._end(work.snapshot)
+
+    def _end(self, snapshot: Snapshot) -> None:
+        """Close the template of a snapshot that is torn down."""
+        self._source.forget(snapshot.template)
+        snapshot.close(self._selector)
+
+    # ---------------------------------------------------------------------------------------------------------- the end
+
+    def seconds_left(self) -> float | None:
+        """Give the seconds until `overdue` has to be called; None for never."""
+        return None if self._work is None else self._work.seconds_left()
+
+    def overdue(self) -> None:
+        """Act on work that takes too long."""
+        if self._work is not None and self._work.seconds_left() == 0.0:
+            self._work.overdue()
+
+    def pids(self) -> set[int]:
+        """Give the process ids of the templates."""
+        return {link.template.pid for link in [*self._chain.links, *self._retired] if link.template.is_usable}
+
+    def interrupt(self) -> None:
+        """Break off a set-up or teardown, as Ctrl-C does."""
+        if self._work is not None:
+            self._work.signal(signal.SIGINT)
+
+    def close(self, item: pytest.Item | None) -> None:
+        """Tear down what is still set up, and wait for that; no test runs any more.
+
+        Args:
+            item: The test that was reported last.
+        """
+        for link in [*self._chain.links, *self._retired]:
+            link.users = 0
+        deadline = time.monotonic() + CLOSING_TIME
+        if item is not None:
+            self._retire(list(self._chain.links), item)
+        while self.is_busy and time.monotonic() < deadline:
+            for key, _ in self._selector.select(min(self.seconds_left() or 1.0, 1.0)):
+                key.data()
+            self.overdue()
+
+
+def _named(fixtures: Iterable[Fixture], name: str) -> Fixture:
+    found = [each for each in fixtures if each.name == name]
+    return found[0] if found else next(iter(fixtures))

@@ -1,0 +1,212 @@
+"""A template in which fixtures are set up, seen from pytest's own process; and the work that is done in it."""
+
+from __future__ import annotations
+
+import functools
+import os
+import selectors
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import forkcore
+from pytest_forkiso import _failures
+from pytest_forkiso._conversation import Conversation
+from pytest_forkiso._inchild import DUMP_SIGNAL
+from pytest_forkiso._slots import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+    from pytest_forkiso._events import Event
+    from pytest_forkiso._plan import Fixture
+    from pytest_forkiso._private_fixtures import Node
+    from pytest_forkiso._slots import Slot
+
+DUMP_GRACE = 0.5
+"""Seconds that a template has to write its tracebacks, before it is ended."""
+DEATH_GRACE = 5.0
+"""Seconds after which the exit status of a template that is gone is not waited for any longer."""
+
+
+class Snapshot:
+    """A link of the chain: owns its template.
+
+    Attributes:
+        template: Forked from that of the link above.
+        fixtures: That are set up in it.
+        failed: Those of them whose failure is kept, by the identity of their definitions.
+        users: Tests that were started from it or from a link below, and are not reported yet.
+        children: Tests' processes that were forked from it, and are not reaped yet.
+    """
+
+    def __init__(self, template: forkcore.Template, fixtures: Iterable[Fixture]) -> None:
+        self.template = template
+        self.fixtures = tuple(fixtures)
+        self.failed: set[int] = set()
+        self.users = 0
+        self.children = 0
+        self._control: int | None = None  # duplicate of the control socket
+
+    def watch(self, selector: selectors.BaseSelector) -> None:
+        """Have the template's events processed as they come; its socket may be closed at any of them."""
+        self._control = os.dup(self.template.fileno())
+        selector.register(self._control, selectors.EVENT_READ, functools.partial(self._process_events, selector))
+
+    def _process_events(self, selector: selectors.BaseSelector) -> None:
+        self.template.process_events()
+        if not self.template.is_usable:
+            self._unwatch(selector)
+
+    def _unwatch(self, selector: selectors.BaseSelector) -> None:
+        if self._control is not None:
+            selector.unregister(self._control)
+            os.close(self._control)
+            self._control = None
+
+    def close(self, selector: selectors.BaseSelector) -> None:
+        """Close the template.
+
+        Args:
+            selector: As for `watch`.
+        """
+        self._unwatch(selector)
+        self.template.close()
+
+    @property
+    def node(self) -> Node:
+        """The node that its fixtures live as long as."""
+        return self.fixtures[0].node
+
+    @property
+    def scope(self) -> str:
+        """The scope of its fixtures."""
+        return self.fixtures[0].scope
+
+
+class Work:
+    """Fixtures of one snapshot are set up, or torn down.
+
+    Attributes:
+        snapshot: In whose template it is done.
+        item: The test that it is done for.
+        kind: "set_up" or "tear_down".
+        events: Received, but for those that ask for an answer.
+        last_word: How it ended; None while it is under way, or where the template died of it.
+        current: Name of the fixture that was begun last.
+        is_over: Nothing more will come.
+    """
+
+    def __init__(self, snapshot: Snapshot, item: pytest.Item, kind: str, slot: Slot, timeout: float | None) -> None:
+        self.snapshot = snapshot
+        self.item = item
+        self.kind = kind
+        self.events: list[Event] = []
+        self.last_word: Event | None = None
+        self.current = ""
+        self.is_over = False
+        self._slot = slot
+        self._timeout = timeout
+        self._deadline: float | None = None
+        self._timed_out = False
+        self.channel, self._theirs = socket.socketpair()
+        self._conversation = Conversation(self.channel)
+
+    def begin(self, position: int, *values: object) -> None:
+        """Tell the template what to do.
+
+        Args:
+            position: Of the test among the session's items.
+            values: As `pytest_forkiso._shared` expects them.
+
+        Raises:
+            forkcore.TemplateDied: The template that it is forked from is gone.
+        """
+        self._slot.clear()
+        with self._theirs:
+            self.snapshot.template.send_fd(self._theirs).eval("snapshot()")
+        self._conversation.answer((self.kind, position, self._slot.number, *values))
+        if self._timeout is not None:
+            self._deadline = time.monotonic() + self._timeout
+
+    def answer(self, event: Event) -> None:
+        """Send an event to the template."""
+        self._conversation.answer(event)
+
+    def hear(self) -> list[Event]:
+        """Take in what has come, and give the events that ask for an answer."""
+        questions = []
+        for event in self._conversation.receive():
+            if event[0] == "fixture":
+                self.current = event[1]
+            elif event[0] in ("base_temp", "shown"):
+                questions.append(event)
+            elif event[0] == "debugger":
+                self._deadline = None  # whoever debugs a set-up has as much time as he needs
+            elif event[0] in ("made", "ended", "exit", "keyboard", "error"):
+                self.last_word = event
+                self.is_over = True
+            else:
+                self.events.append(event)
+        self.is_over = self.is_over or self._conversation.is_closed
+        return questions
+
+    def seconds_left(self) -> float | None:
+        """Give the seconds until `overdue` has to be called; None for never."""
+        return None if self._deadline is None or self.is_over else max(0.0, self._deadline - time.monotonic())
+
+    def overdue(self) -> None:
+        """Take the next step against set-ups that take too long: tracebacks, SIGKILL."""
+        if self._timed_out:
+            self._deadline = None
+            self.signal(signal.SIGKILL)
+            return
+        self._timed_out = True
+        self._deadline = time.monotonic() + DUMP_GRACE
+        self.signal(DUMP_SIGNAL)
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the template, where it is alive."""
+        if self._conversation.is_closed:
+            return
+        try:
+            os.kill(self.snapshot.template.pid, number)
+        except (ProcessLookupError, forkcore.ForkcoreError):
+            return  # it has just ended, or never was
+
+    def describe_death(self, output_limit: int) -> str:
+        """Say what became of a template that did not say its last word; waits for its exit status."""
+        where = f"{self.kind.replace('_', ' ').replace('set up', 'set-up')} of the fixture {self.current!r}"
+        if self.kind == "tear_down":
+            names = ", ".join(repr(fixture.name) for fixture in self.snapshot.fixtures)
+            where = f"teardown of the fixtures {names}"
+        if self._timed_out:
+            summary = f"Timeout: {where} was ended, since it took longer than {self._timeout:g} s"
+        else:
+            summary = f"Crash in {where}: {self._ending()}"
+        trace = _failures.users_frames(read_text(self._slot.faults, output_limit)).rstrip()
+        return f"{summary}\n{trace}" if trace else summary
+
+    def _ending(self) -> str:
+        try:
+            self.snapshot.template.ready(timeout=DEATH_GRACE)
+        except forkcore.TemplateDied as error:
+            return _failures.describe_end(error.status).replace("the test's process", "the process of its snapshot")
+        except forkcore.ForkcoreError as error:
+            return str(error)
+        return "the process of its snapshot fell silent"
+
+    def output(self, output_limit: int) -> list[tuple[str, str]]:
+        """Give what was captured until its template died, as sections of a report."""
+        when = "setup" if self.kind == "set_up" else "teardown"
+        texts = (("stdout", self._slot.stdout), ("stderr", self._slot.stderr))
+        read = [(f"Captured {name} {when}", read_text(fd, output_limit)) for name, fd in texts]
+        return [(name, text) for name, text in read if text]
+
+    def close(self) -> None:
+        """Close the channel."""
+        self.channel.close()
