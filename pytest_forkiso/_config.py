@@ -18,6 +18,7 @@ MARKER_HELP = (
     "freshly forked; after `timeout` seconds it is ended and has failed; fixtures of scopes up to `share` come from a "
     "snapshot. Further arguments say what it may use and touch."
 )
+AUDITS = ("list", "fail")
 TEMPLATES = ("auto", "fork", "exec", "bare", "early")
 COLLECTED = ("own", "all")
 
@@ -107,6 +108,16 @@ def add_options(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="Bind all forked tests to what this profile says, as far as nothing else is said for them.",
     )
+    group.addoption(
+        "--fork-audit",
+        dest="fork_audit",
+        nargs="?",
+        const="list",
+        choices=AUDITS,
+        help="List what each forked test leaves behind: processes, threads, files, changed settings and globals. "
+        "With '=fail', a test that leaves anything fails. Put it behind the paths, or write '=list'.",
+    )
+    parser.addini("fork_audit", "As --fork-audit: list or fail; empty for none.", default="")
     parser.addini("fork_profile", "As --fork-profile.", default="")
     parser.addini("fork_profiles", "Profiles: 'name: memory = \"512M\", network = false'.", type="linelist", default=[])
     parser.addini(
@@ -151,6 +162,18 @@ def read_settings(config: pytest.Config) -> Settings:
         collects=read_collected(config),
         share=read_share(config),
     )
+
+
+def read_audit(config: pytest.Config) -> str:
+    """Say what is to be done about what tests leave behind: one of `AUDITS`, or empty for nothing.
+
+    Raises:
+        pytest.UsageError: The ini option has another value.
+    """
+    value = str(_option_or_ini(config, "fork_audit"))
+    if value and value not in AUDITS:
+        raise pytest.UsageError(f"the ini option fork_audit must be one of {', '.join(AUDITS)}, not {value!r}")
+    return value
 
 
 def _option_or_ini(config: pytest.Config, name: str) -> Any:

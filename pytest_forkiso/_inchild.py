@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import pytest
 
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
-from pytest_forkiso._config import read_collected
+from pytest_forkiso._config import read_audit, read_collected
 from pytest_forkiso._events import Plain
 from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._profiles import BOUNDS
@@ -153,6 +153,7 @@ class InChild:
         try:
             self._attach(end, self._table.slots[order.slot])
             self._bind(item)
+            self._audit()
             _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
             if order.shares:
                 self._snapshots.begin_test(item)
@@ -182,6 +183,13 @@ class InChild:
         self._sandboxed = SandboxedTest(self._config, bounds, self._stream)
         self._sandboxed.enter(self._faults)
         self._config.pluginmanager.register(self._sandboxed, "forkiso-sandbox")
+
+    def _audit(self) -> None:
+        kind = read_audit(self._config)
+        if kind:
+            from pytest_forkiso._audit import Audit
+
+            self._config.pluginmanager.register(Audit(self._config, fails=kind == "fail"), "forkiso-audit")
 
     def _run_item(self, item: pytest.Item) -> tuple[Any, ...]:
         """Run the whole protocol; give the last word but for its time."""

@@ -47,6 +47,11 @@ def end_children(waitid: Callable[..., object] = os.waitid) -> list[Leftover]:
     return _end_all(lambda: descendants(os.getpid()))
 
 
+def below() -> list[Leftover]:
+    """Name the processes below this one, without ending them."""
+    return _worth_ending(descendants(os.getpid()))
+
+
 def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
     """End what a test left behind and what was then handed to the template, and name it.
 

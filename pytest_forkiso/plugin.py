@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_forkiso import _baseline, _config, _report, hookspecs
+from pytest_forkiso._audit_summary import AuditSummary
 from pytest_forkiso._inner import is_inner
 from pytest_forkiso._session import ForkedSession
 
@@ -49,6 +50,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
     _report.install(config)
+    if _config.read_audit(config) and not is_inner(config):
+        config.pluginmanager.register(AuditSummary(), "forkiso-audit-summary")
 
 
 def _would_be_loaded(config: pytest.Config, name: str) -> bool:
