@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _COLLECT_THEMSELVES = ("exec", "early")
+_LOOP = "forkiso-loop"
 
 
 class ForkedSession:
@@ -96,8 +97,11 @@ class ForkedSession:
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
         self._shares = any(item_share(item, self.settings) != SCOPES[0] for item in chosen)
+        manager = config.pluginmanager
+        if manager.hasplugin(_LOOP):
+            manager.unregister(name=_LOOP)  # pytest-xdist says with --looponfail once more what pytest has said
         loop = _xdist.WorkerLoop(self) if _xdist.is_worker(config) else _OwnLoop(self)
-        config.pluginmanager.register(loop, "forkiso-loop")
+        manager.register(loop, _LOOP)
 
     def _choose(self, config: pytest.Config) -> Choice:
         choice = choose_source(config, self.settings)

@@ -1,0 +1,165 @@
+"""pytest-xdist: more than one process group, more than one machine, each with a template of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from inner_hosts import free_port, network_namespace, socket_server, ssh_host
+
+from helpers import wait_for
+
+if TYPE_CHECKING:
+    from inner import Run, Suite
+
+pytest.importorskip("xdist")
+
+TESTS = """
+import os
+import pytest
+
+@pytest.mark.parametrize("number", range(12))
+def test_many(number):
+    print("number", number)
+    if number == 2: os.abort()
+    if number == 4: pytest.skip("four")
+    assert number != 6
+
+@pytest.mark.xdist_group("together")
+@pytest.mark.parametrize("number", range(3))
+def test_group(number, worker_id): print(worker_id)
+
+left = []
+@pytest.mark.parametrize("number", range(2))
+def test_own_process(number):
+    assert not left
+    left.append(number)
+"""
+WHERE = """
+import os
+import pytest
+@pytest.mark.parametrize("number", range(20))
+def test_network(number): print("network", os.readlink("/proc/self/ns/net")); assert 0
+"""
+XDIST = ("-p", "xdist", "-p", "forkiso")
+
+
+def wanted() -> dict[str, str]:
+    """Give the outcomes."""
+    odd = {2: "failed", 4: "skipped", 6: "failed"}
+    return (
+        {f"test_many[{number}]": odd.get(number, "passed") for number in range(12)}
+        | {f"test_group[{number}]": "passed" for number in range(3)}
+        | {f"test_own_process[{number}]": "passed" for number in range(2)}
+    )
+
+
+def check(run: Run) -> None:
+    """Check that all was reported, and that no worker was lost."""
+    assert run.outcomes() == wanted(), run.out
+    assert "SIGABRT" in run.failure("test_many[2]").text
+    assert run.failure("test_many[6]").section("Captured stdout call") == "number 6\n"
+    assert "node down" not in run.out
+    assert "crashed" not in run.out
+    assert run.code == 1
+
+
+@pytest.mark.parametrize("dist", ["load", "loadscope", "loadfile", "loadgroup", "worksteal"])
+@pytest.mark.parametrize("options", [[], ["--fork-jobs=2"]], ids=" ".join)
+def test_ways_to_distribute(suite: Suite, dist: str, options: list[str]) -> None:
+    """Outcomes, output and the signal arrive, and a child's crash costs no worker."""
+    suite.write(test_many=TESTS)
+    check(suite.run(*XDIST, "--forked", "-n2", f"--dist={dist}", *options))
+
+
+def test_each(suite: Suite) -> None:
+    """--dist=each runs each test in each worker."""
+    suite.write(test_many=TESTS)
+    run = suite.run(*XDIST, "--forked", "--tx=2*popen", "--dist=each")
+    calls = [report.nodeid for report in run.reports if report.when == "call"]
+    assert len(calls) == 2 * (len(wanted()))
+    assert "4 failed, 28 passed, 2 skipped" in run.out
+
+
+def test_maxfail(suite: Suite) -> None:
+    """The run stops with the workers' words, and leaves no process."""
+    suite.write(test_fails="import os, pytest\n@pytest.mark.parametrize('n', range(60))\ndef test_a(n): os._exit(n)")
+    run = suite.run(*XDIST, "--forked", "-n2", "--maxfail=3")
+    assert "stopping after 3 failures" in run.out
+    assert len(run.outcomes()) < 60
+
+
+def test_looponfail(suite: Suite) -> None:
+    """-f runs the tests again when a file changes, those that have crashed first, until all pass."""
+    suite.write(test_loop="import os\ndef test_a(): pass\ndef test_b(): os.abort()")
+    process = suite.start("-p", "xdist", "-p", "xdist.looponfail", "-p", "forkiso", "--forked", "-f")
+    try:
+        wait_for(lambda: "waiting for changes" in process.output(), "the first run ends")
+        assert "SIGABRT" in process.output()
+        suite.write(test_loop="import os\ndef test_a(): pass\ndef test_b(): pass  # mended")
+        wait_for(lambda: process.output().count("passed") >= 2, process.output())
+    finally:
+        process.popen.terminate()
+        process.popen.wait(60)
+
+
+def environment() -> dict[str, str]:
+    """Give what a worker needs that does not inherit it."""
+    path = [str(Path(__file__).parents[1] / "inner_plugins"), os.environ.get("PYTHONPATH", "")]
+    return {"PYTHONPATH": os.pathsep.join(path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def interpreter(folder: Path) -> Path:
+    """Give a command that starts our interpreter with that: a gateway's own variables come too late for sys.path."""
+    variables = " ".join(f"{name}='{value}'" for name, value in environment().items())
+    script = folder / "python-elsewhere"
+    script.write_text(f"#!/bin/sh\n{variables} exec '{sys.executable}' \"$@\"\n")
+    script.chmod(0o755)
+    return script
+
+
+def copied(suite: Suite) -> list[str]:
+    """Give the arguments that copy a folder to other hosts, and run the tests there."""
+    return [f"--rsyncdir={suite.path}/copied", f"{suite.path}/copied"]
+
+
+def test_popen(suite: Suite) -> None:
+    """Interpreters that are named one by one."""
+    suite.write(test_many=TESTS)
+    gateway = f"popen//python={interpreter(suite.path)}"
+    check(suite.run(*XDIST, "--forked", "--dist=load", f"--tx={gateway}", f"--tx={gateway}"))
+
+
+def test_socket(suite: Suite) -> None:
+    """A worker in a server that was started beforehand."""
+    suite.write(test_many=TESTS)
+    with socket_server(environment(), suite.path) as address:
+        check(suite.run(*XDIST, "--forked", "--dist=load", f"--tx=socket={address}//chdir={suite.path}"))
+
+
+def test_ssh(suite: Suite, tmp_path: Path) -> None:
+    """Workers behind a real sshd, to which the tests are copied."""
+    suite.pytester.mkdir("copied").joinpath("test_many.py").write_text(TESTS)
+    with ssh_host(tmp_path, "127.0.0.1", free_port("127.0.0.1")) as config:
+        gateway = f"ssh=elsewhere//ssh_config={config}//python={interpreter(tmp_path)}//chdir={tmp_path}/elsewhere"
+        check(suite.run(*XDIST, "--forked", "--dist=load", f"--tx=2*{gateway}", *copied(suite)))
+
+
+def test_another_host(suite: Suite, tmp_path: Path) -> None:
+    """A worker here and one in a network of its own; the crash there is named here."""
+    folder = suite.pytester.mkdir("copied")
+    (folder / "test_many.py").write_text(TESTS)
+    (folder / "test_where.py").write_text(WHERE)
+    with network_namespace("forkiso") as (prefix, address), ssh_host(tmp_path, address, 2222, prefix) as config:
+        python = interpreter(tmp_path)
+        far = f"ssh=elsewhere//ssh_config={config}//python={python}//chdir={tmp_path}/elsewhere"
+        gateways = [f"--tx={far}", f"--tx=popen//python={python}"]
+        run = suite.run(*XDIST, "--forked", "--dist=load", *gateways, *copied(suite))
+    networks = {
+        r.section("Captured stdout call") for r in run.reports if "test_network" in r.nodeid and r.when == "call"
+    }
+    assert len(networks) == 2, run.out
+    assert {name: run.outcomes()[name] for name in wanted()} == wanted()
