@@ -18,6 +18,7 @@ from benchmarks.harness import (
     Series,
     aims_table,
     as_json,
+    fill_page,
     left_out,
     markdown_table,
     names,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     Rates = Mapping[int, Mapping[str, Series]]
 
+_QUICK = "**A quick run, to see that everything works: two short samples of each. Its figures are no more than a hint.**"
 _SECTIONS = ("rates", "idle", "series", "footprint")
 _BESIDE = ("forkcore", "os_fork", "mp_forkserver")
 _REFERENCE = "forkcore"
@@ -62,16 +64,19 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--windows", type=numbers, default=[1, 4, 16], help="numbers in flight (default: 1,4,16)")
     parser.add_argument("--creators", type=names, default=list(TITLES), help=f"of {', '.join(TITLES)}")
     parser.add_argument("--idle", type=int, help="idle children alive at a time (default: 1000)")
-    parser.add_argument("--series", type=int, help="processes in a row (default: 10000; 100000 takes a minute or two)")
+    parser.add_argument("--series", type=int, help="processes in a row (default: 100000, which takes a minute or two)")
     parser.add_argument("--sections", type=names, default=list(_SECTIONS), help=f"of {', '.join(_SECTIONS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
+    parser.add_argument(
+        "--page", type=Path, metavar="FILE", help="put it into this page, between the comments that say 'forkcore'"
+    )
     options = parser.parse_args(arguments)
     unknown = [*(set(options.creators) - set(TITLES)), *(set(options.sections) - set(_SECTIONS))]
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     quick: dict[str, Any] = {"rounds": 2, "seconds": 0.2, "memory": [0, 200], "idle": 200, "series": 2000}
-    full: dict[str, Any] = {"rounds": 5, "seconds": 1.0, "memory": [0, 20, 200, 2000], "idle": 1000, "series": 10000}
+    full: dict[str, Any] = {"rounds": 5, "seconds": 1.0, "memory": [0, 20, 200, 2000], "idle": 1000, "series": 100000}
     for name, value in (quick if options.quick else full).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
@@ -170,7 +175,7 @@ def footprint_table(footprint: Series) -> str:
 
 def report(machine: dict[str, Any], options: argparse.Namespace, results: Results) -> str:
     """Write everything as one Markdown text."""
-    parts = [machine_line(machine)]
+    parts = [machine_line(machine), _QUICK if options.quick else ""]
     for size, rates in results.rates.items():
         parts += [f"### Parent at +{size:,} MB", rates_table(rates, options.windows), left_out(rates)]
     if results.idle:
@@ -201,7 +206,10 @@ def main() -> None:
         "series": as_json(results.series),
         "footprint": as_json({"footprint": results.footprint}),
     }
-    write_results(plain, report(machine, options, results), json_path=options.json, table_path=options.table)
+    text = report(machine, options, results)
+    write_results(plain, text, json_path=options.json, table_path=options.table)
+    if options.page is not None:
+        options.page.write_text(fill_page(options.page.read_text(), "forkcore", text))
 
 
 if __name__ == "__main__":

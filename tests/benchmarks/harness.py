@@ -210,6 +210,20 @@ def write_results(results: Mapping[str, Any], table: str, *, json_path: Path | N
         table_path.write_text(table + "\n")
 
 
+def fill_page(page: str, name: str, text: str) -> str:
+    """Put a text between the two comments of a page that bear a name, instead of what is there.
+
+    Raises:
+        ValueError: The page has no such comments, or not in this order.
+    """
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, found, rest = page.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"the page does not have {begin} and, after it, {end}")
+    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
+
+
 def say(text: str) -> None:
     """Tell on stderr how far it has come."""
     print(text, file=sys.stderr, flush=True)

@@ -41,7 +41,7 @@ def machine_line(machine: dict[str, Any]) -> str:
     virtual = ", virtual" if machine["virtual"] else ""
     return (
         f"{machine['cores']} cores of {machine['processor']}{virtual}, {machine['memory_mb']:,} MB, "
-        f"{machine['kernel']} ({machine['distribution']}), huge pages: {machine['huge_pages']}, "
+        f"{machine['kernel'].partition('-')[0]} ({machine['distribution']}), huge pages: {machine['huge_pages']}, "
         f"{machine['python']}, {machine['project']}, load {machine['load'][0]} at the start, {machine['time']}"
     )
 

@@ -39,7 +39,10 @@ def test_forkcore(tmp_path: Path) -> None:
         "--series",
         "20",
     ]
-    text = run("benchmarks.forkcore", "--creators", creators, *small, "--json", tmp_path / "results.json")
+    page = tmp_path / "page.md"
+    page.write_text("# Title\n\n<!-- forkcore: begin -->\nold\n<!-- forkcore: end -->\nrest\n")
+    files = ["--json", tmp_path / "results.json", "--page", page]
+    text = run("benchmarks.forkcore", "--creators", creators, *small, *files)
     results = json.loads((tmp_path / "results.json").read_text())
     for size in ("0", "1"):
         for name in creators.split(","):
@@ -50,6 +53,9 @@ def test_forkcore(tmp_path: Path) -> None:
     assert results["series"]["forkcore"]["median"]["parent_descriptors_growth"] == 0
     assert results["footprint"]["footprint"]["median"]["template_private"] > 0
     assert "### Aims" in text
+    assert page.read_text().startswith("# Title\n\n<!-- forkcore: begin -->\n\n")
+    assert text.strip() in page.read_text()
+    assert page.read_text().endswith("<!-- forkcore: end -->\nrest\n")
 
 
 def test_plugin(tmp_path: Path) -> None:

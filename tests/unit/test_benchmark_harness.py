@@ -277,3 +277,14 @@ def test_options_of_a_quick_plugin_run(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         plugin.parse_options(["--peers", "pytest_nothing"])
     assert "pytest_nothing" in capsys.readouterr().err
+
+
+def test_pages_are_filled() -> None:
+    """What is between the comments is replaced, again and again; nothing else is."""
+    page = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n<!-- y: begin --><!-- y: end -->\n"
+    filled = harness.fill_page(page, "x", "new\n")
+    assert filled == page.replace("\nold\n", "\n\nnew\n\n")
+    assert harness.fill_page(filled, "x", "new") == filled
+    for name, text in (("z", page), ("x", "<!-- x: end --><!-- x: begin -->")):
+        with pytest.raises(ValueError, match=f"{name}: begin"):
+            harness.fill_page(text, name, "new")
