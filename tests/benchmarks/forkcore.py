@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
     Rates = Mapping[int, Mapping[str, Series]]
 
-_QUICK = "**A quick run, to see that everything works: two short samples of each. Its figures are no more than a hint.**"
+_QUICK = (
+    "**A quick run, to see that everything works: two short samples of each. Its figures are no more than a hint.**"
+)
 _SECTIONS = ("rates", "idle", "series", "footprint")
 _BESIDE = ("forkcore", "os_fork", "mp_forkserver")
 _REFERENCE = "forkcore"
