@@ -41,7 +41,7 @@ def test_forkcore(tmp_path: Path) -> None:
     ]
     page = tmp_path / "page.md"
     page.write_text("# Title\n\n<!-- forkcore: begin -->\nold\n<!-- forkcore: end -->\nrest\n")
-    files = ["--json", tmp_path / "results.json", "--page", page]
+    files = ["--json", str(tmp_path / "results.json"), "--page", str(page)]
     text = run("benchmarks.forkcore", "--creators", creators, *small, *files)
     results = json.loads((tmp_path / "results.json").read_text())
     for size in ("0", "1"):
