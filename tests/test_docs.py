@@ -182,3 +182,11 @@ def test_failing_command_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (example,) = Document.parse(str(page), *PARSERS).examples()
     with pytest.raises(AssertionError, match="exit status 3"):
         example.evaluate()
+
+
+def test_decisions_are_numbered() -> None:
+    """One after another, in the file's name and in the heading."""
+    records = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+    headings = [record.read_text(encoding="utf-8").partition(". ")[0] for record in records]
+    assert headings == [f"# {int(record.name[:4])}" for record in records]
+    assert [record.name[:4] for record in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
