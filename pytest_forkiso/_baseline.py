@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
 import forkcore
 from forkcore import early
 from pytest_forkiso import _config, _hazards
-
-if TYPE_CHECKING:
-    from pytest_forkiso._hazards import ThreadHazard
+from pytest_forkiso._judgement import Watch, is_unsafe, warned_in_vain
 
 _KEY = pytest.StashKey["Baseline"]()
 
@@ -22,16 +21,16 @@ class Baseline(NamedTuple):
 
     Attributes:
         search_path: ``sys.path``.
-        threads: That are a hazard, and were there already: a plugin's, or those of a program that calls pytest.
+        watch: Looks at what has come since.
         early: A template that was forked then, if the user has asked for it; owned by the session.
     """
 
     search_path: list[str]
-    threads: frozenset[ThreadHazard]
+    watch: Watch
     early: forkcore.Template | None
 
 
-def note(config: pytest.Config) -> None:
+def note(config: pytest.Config) -> Baseline:
     """Take note of this process, and fork it where the user wants an early template.
 
     Args:
@@ -40,21 +39,28 @@ def note(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: This process cannot be forked.
     """
-    threads = frozenset(_hazards.hazardous_threads())
     template = None
     if _config.read_template_early(config) == "early" and not early.is_installed():
-        template = _fork_early()
-    config.stash[_KEY] = Baseline(list(sys.path), threads, template)
+        with contextlib.nullcontext() if is_unsafe() else warned_in_vain():
+            template = _fork_early()
+    config.stash[_KEY] = Baseline(list(sys.path), Watch(config.rootpath), template)
+    return config.stash[_KEY]
 
 
 def of(config: pytest.Config) -> Baseline:
     """Give what was noted; where this plugin was loaded too late for that, what can be said now."""
-    return config.stash.get(_KEY, Baseline(list(sys.path), frozenset(), None))
+    if _KEY not in config.stash:
+        config.stash[_KEY] = Baseline(list(sys.path), Watch(config.rootpath), None)
+    return config.stash[_KEY]
 
 
 def forget(config: pytest.Config) -> None:
-    """End an early template that nobody has used."""
-    template = of(config).early
+    """End an early template that nobody has used, and whatever still watches this process."""
+    if _KEY not in config.stash:
+        return
+    baseline = config.stash[_KEY]
+    baseline.watch.finish()
+    template = baseline.early
     if template is not None and template.is_usable:
         template.close()
 

@@ -30,7 +30,6 @@ class Plan(NamedTuple):
         argv: ``sys.argv`` of pytest's own process.
         workerinput: See `pytest_forkiso._worker`.
         is_worker: pytest's own process is a worker of pytest-xdist.
-        preload: Modules to import before.
         output_limit: See `pytest_forkiso._config.Settings`.
     """
 
@@ -38,7 +37,6 @@ class Plan(NamedTuple):
     argv: list[str]
     workerinput: dict[str, Any]
     is_worker: bool
-    preload: tuple[str, ...]
     output_limit: int
 
 
@@ -126,8 +124,7 @@ class CollectingSession(CollectedList):
         """Collect, and say what was found."""
         with _private.quiet_log_file(self._config), contextlib.suppress(pytest.Session.Failed):
             self._config.hook.pytest_collection(session=self._session)
-        hazards = [str(thread) for thread in _hazards.threads()]
-        return Collected(self.nodeids(), self._errors, hazards)
+        return Collected(self.nodeids(), self._errors, _hazards.everything_alive())
 
     def choose(self, wanted: list[Wanted], table: SlotTable, forks: int) -> None:
         """Take over the tests that pytest's own process has chosen, in its order, and prepare for the first fork.
@@ -207,8 +204,6 @@ def collect(plan: Plan) -> CollectingSession:
     os.dup2(standard_input, 0)
     os.close(standard_input)
     sys.argv[:] = plan.argv
-    for name in plan.preload:
-        __import__(name)
     collecting = CollectingSession(plan)
     os.write(answer, encode(("collected", *collecting.collect())))
     os.close(answer)

@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
+from pytest_forkiso import _native
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -59,12 +61,17 @@ def refuse_threads() -> None:
     Raises:
         RuntimeError: A preload, or a hook of the user's, has started a thread there.
     """
-    found = ", ".join(map(str, threads()))
+    found = ", ".join(everything_alive())
     if found:
         raise RuntimeError(
             f"no child would have these threads: {found}. What starts them must not be preloaded, nor be called "
             "in pytest_forkiso_template_ready: import it in the tests, or start it in a fixture"
         )
+
+
+def everything_alive() -> list[str]:
+    """Name the threads, Python's and others, that keep a template from being forked."""
+    return [*map(str, threads()), *sorted({str(thread) for thread in _native.unsafe_threads()})]
 
 
 def harmless_threads() -> list[str]:

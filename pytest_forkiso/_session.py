@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _neighbours, _xdist
+from pytest_forkiso import _baseline, _neighbours, _xdist
 from pytest_forkiso._child_source import ChildSource
 from pytest_forkiso._config import Settings, check_marker, is_forked, item_share
 from pytest_forkiso._exec import CollectedList
@@ -57,7 +57,11 @@ class ForkedSession:
         if not _runs_tests(config):
             return
         config.pluginmanager.register(self._known, "forkiso-known")
-        if self.settings.forks_all and choose_source(config, self.settings).kind in _COLLECT_THEMSELVES:
+        watch = _baseline.of(config).watch
+        watch.resume()
+        kind = self.settings.template
+        collects_itself = kind in _COLLECT_THEMSELVES or (kind == "auto" and watch.is_unsafe_from_the_start)
+        if self.settings.forks_all and collects_itself:
             self._collecting = begin_collecting(config, self.settings, self._known)
 
     def close(self) -> None:
@@ -93,6 +97,7 @@ class ForkedSession:
             raise pytest.UsageError(
                 "tests cannot be forked on this platform: it has no fork(); run them without --forked"
             )
+        _baseline.of(config).watch.finish()
         self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)

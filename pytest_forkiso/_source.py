@@ -85,7 +85,14 @@ def _preload(template: forkcore.Template, modules: tuple[str, ...]) -> None:
     if not modules:
         return
     try:
-        template.preload(*modules).ready()
+        queue_preloads(template, modules)
+        template.ready()
     except forkcore.RemoteError as error:
         text = error.remote_traceback or str(error)
         raise pytest.UsageError(f"--fork-preload {','.join(modules)} failed in the template:\n{text}") from error
+
+
+def queue_preloads(template: forkcore.Template, modules: tuple[str, ...]) -> None:
+    """Let a template import modules, and look after each one whether it has started a thread."""
+    for name in modules:
+        template.preload(name).eval("from pytest_forkiso._preload import check; check(*args)", name)

@@ -16,6 +16,7 @@ from pytest_forkiso import _exec, _private, _worker
 from pytest_forkiso._events import EventDecoder
 from pytest_forkiso._inner import arguments
 from pytest_forkiso._slots import anonymous_file
+from pytest_forkiso._source import queue_preloads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,11 +58,11 @@ class Collecting:
             argv=list(sys.argv),
             workerinput=_worker.worker_input(config),
             is_worker=hasattr(config, "workerinput"),
-            preload=settings.preload,
             output_limit=settings.output_limit,
         )
         self._answer = anonymous_file("forkiso-collected")
         try:
+            queue_preloads(template, settings.preload)
             template.send_fd(_private.standard_input(config), self._answer)
             template.eval(_COLLECT, pickle.dumps(plan))
         except BaseException:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 import forkcore
-from pytest_forkiso import _hazards, _memory
+from pytest_forkiso import _baseline, _hazards, _memory
 from pytest_forkiso._inchild import InChild
+from pytest_forkiso._judgement import warned_in_vain
 from pytest_forkiso._source import prepare
 from pytest_forkiso._stream import flush_streams
 
@@ -27,11 +29,14 @@ def make_template(request: Request) -> forkcore.Template:
     in_child = InChild(request.session, request.table, request.settings.output_limit)
     _memory.spare_forks(request.forks, at_least=_memory.LARGE)  # here, so that the template shares it with this process
     flush_streams()
+    verdict = _baseline.of(request.session.config).watch.verdict
+    is_safe = verdict is not None and not verdict.reasons
     try:
-        template = forkcore.fork_here(
-            namespace={"prepare": in_child.prepare, "run": in_child.run, "snapshot": in_child.snapshot},
-            allow_hazards=_hazards.harmless_threads(),
-        )
+        with warned_in_vain() if is_safe else contextlib.nullcontext():
+            template = forkcore.fork_here(
+                namespace={"prepare": in_child.prepare, "run": in_child.run, "snapshot": in_child.snapshot},
+                allow_hazards=_hazards.harmless_threads(),
+            )
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
     return prepare(template, request.settings, f"prepare({request.forks})")

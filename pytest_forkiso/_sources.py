@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_forkiso import _baseline, _hazards, _source_bare, _source_exec, _source_fork
+from pytest_forkiso import _baseline, _source_bare, _source_exec, _source_fork
 from pytest_forkiso._source import Choice, Source
 
 if TYPE_CHECKING:
@@ -37,16 +37,18 @@ def choose_source(config: pytest.Config, settings: Settings) -> Choice:
         config: Of the session; conftest files and test modules may have been loaded.
         settings: Of the run.
     """
-    if settings.template != "auto":
+    if settings.template not in ("auto", "fork"):
         return Choice(settings.template, "the user asked for it")
-    if sys.platform == "darwin":
+    if settings.template == "auto" and sys.platform == "darwin":
         return Choice("bare", "system libraries of macOS do not survive a fork")
-    found = list(_hazards.hazardous_threads())
-    if not found:
+    verdict = _baseline.of(config).watch.judge()
+    if settings.template == "fork":
+        return Choice(
+            "fork", f"the user asked for it, although {verdict}" if verdict.reasons else "the user asked for it"
+        )
+    if not verdict.reasons:
         return Choice("fork", "nothing speaks against it")
-    reason = f"a fork would not have these threads: {', '.join(map(str, found))}"
-    is_own = set(found) <= _baseline.of(config).threads
-    return Choice("exec" if is_own else "bare", reason)
+    return Choice("bare" if verdict.is_projects else "exec", str(verdict))
 
 
 def begin_collecting(config: pytest.Config, settings: Settings, known: CollectedList) -> Collecting:

@@ -34,9 +34,13 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before output is captured
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
-    if not is_inner(early_config):
-        _baseline.note(early_config)
-    return (yield)
+    if is_inner(early_config):
+        return (yield)
+    watch = _baseline.note(early_config).watch
+    try:
+        return (yield)
+    finally:
+        watch.pause()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,0 +1,113 @@
+"""Threads that libraries in C, C++ and Rust have started: which of them make a fork unsafe. Linux.
+
+What is known is measured: ``python -m benchmarks.hazard_table`` in the folder ``tests``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+_TASKS = Path("/proc/self/task")
+_TRIAL_LIMIT = 2.0
+"""Seconds for a fork that ends at once."""
+
+HARMLESS = ("jemalloc_bg_thd", "polars-ooc-clea")
+"""How names of threads begin that nobody misses in a child: of jemalloc, in pandas and others, of polars' import."""
+
+UNSAFE = ("polars-", "tokio-", "async-executor", "grpc_", "event_engine", "lifeguard", "cuda-")
+"""How names of threads begin that a child waits for in vain, whatever fork handlers do: polars, gRPC and CUDA."""
+
+# Libraries whose own handlers make new threads in a child, and one whose threads are gone there without any.
+_FORK_AWARE = ("/libarrow.", "/cv2.")
+_NOT_AWARE = "libgomp"
+
+
+class Thread(NamedTuple):
+    """A thread that is not Python's.
+
+    Attributes:
+        identifier: Of the kernel, as in /proc.
+        name: At most 15 characters; that of the process where the library gave it none.
+    """
+
+    identifier: int
+    name: str
+
+    def __str__(self) -> str:
+        return self.name if self.name != _own_name() else "one without a name of its own"
+
+
+def native_threads() -> list[Thread]:
+    """Find the threads of this process but for the main one and Python's; none where the system does not tell."""
+    if sys.platform != "linux":
+        return []
+    known = {thread.native_id for thread in threading.enumerate()} | {os.getpid()}
+    # Python knows of threads that the module `_thread` has started, but not under which number the kernel does.
+    nameless = sum(thread not in {each.ident for each in threading.enumerate()} for thread in sys._current_frames())
+    found = []
+    for task in os.listdir(_TASKS):  # noqa: PTH208 - looked at often
+        name = _name(int(task))
+        if int(task) in known or name is None:
+            continue
+        if nameless and name == _own_name():
+            nameless -= 1
+            continue
+        found.append(Thread(int(task), name))
+    return found
+
+
+def unsafe_threads() -> list[Thread]:
+    """Find the native threads that make a fork of this process unsafe.
+
+    Where there are others than those whose names are known, the process is forked once, to see which of them are left:
+    fork handlers, as OpenBLAS has them, end threads and start them again. That child ends at once.
+    """
+    suspects = [thread for thread in native_threads() if not thread.name.startswith(HARMLESS)]
+    if not suspects:
+        return []
+    known = [thread for thread in suspects if thread.name.startswith(UNSAFE)]
+    if known:
+        return known
+    _fork_for_trial()
+    left = [thread for thread in native_threads() if not thread.name.startswith(HARMLESS)]
+    if left and _are_fork_aware():
+        left = [thread for thread in left if thread.name != _own_name()]
+    return left
+
+
+def _name(task: int) -> str | None:
+    try:
+        with open(f"{_TASKS}/{task}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - as above
+            return file.read().rstrip("\n")
+    except OSError:
+        return None  # it has just ended
+
+
+def _own_name() -> str | None:
+    return _name(os.getpid())
+
+
+def _are_fork_aware() -> bool:
+    """Tell whether a library is loaded that is known to bear a fork, and none that is known not to."""
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
+    return _NOT_AWARE not in maps and any(library in maps for library in _FORK_AWARE)
+
+
+def _fork_for_trial() -> None:
+    """Let the fork handlers of libraries run, and nothing else: no handler of Python's, no code of the user's."""
+    library = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child could not take
+    pid = library.fork()
+    if pid == 0:
+        library._exit(0)
+    deadline = time.monotonic() + _TRIAL_LIMIT
+    while pid > 0 and os.waitpid(pid, os.WNOHANG)[0] == 0:
+        if time.monotonic() > deadline:
+            os.kill(pid, 9)
+            deadline = float("inf")
+        time.sleep(0.0005)
