@@ -82,7 +82,7 @@ def find_aims(results: Results) -> list[Aim]:
         against("rate, AnyEvent::Fork, 4 in flight", 1.4, "anyevent_fork", "rate_w4"),
         against("CPU, AnyEvent::Fork, 4 in flight", 0.7, "anyevent_fork", "cpu_w4"),
         against("rate, AnyEvent::Fork, one at a time", 1.15, "anyevent_fork", "rate_w1"),
-        against("the same with processes forked ahead", 1.5, "anyevent_fork", "rate_w1", name="forkcore_ahead"),
+        against("the same with children forked ahead", 1.5, "anyevent_fork", "rate_w1", name="forkcore_ahead"),
         against("CPU, fork in C in a bare Python, 4 in flight", 1.4, "c_fork", "cpu_w4"),
         against("rate, os.fork in a bare Python, one at a time", 1, "bare_fork", "rate_w1"),
         against("rate, os.fork in a bare Python, 4 in flight", 1, "bare_fork", "rate_w4"),

@@ -21,7 +21,8 @@ _SPARE_MB = 1000  # that must be left beside the memory that a parent touches
 
 TITLES = {
     "forkcore": "forkcore.new().run()",
-    "forkcore_ahead": "the same, forked ahead",
+    "forkcore_ahead": "the same, children forked ahead",
+    "forkcore_idle": "the same, idle processes forked ahead",
     "os_fork": "os.fork in this process",
     "bare_fork": "os.fork in python -I -S",
     "c_fork": "fork in C in python -I -S",

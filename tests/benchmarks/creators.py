@@ -163,7 +163,31 @@ def forkcore_default(_window: int) -> Iterator[Creator]:
 
 @contextlib.contextmanager
 def forkcore_ahead(window: int) -> Iterator[Creator]:
-    """The same with some processes forked ahead, which wait for a function to run."""
+    """The same with some children forked ahead, which wait in their function for a word."""
+    context = forkcore.Context()
+    context.default_template().preload("benchmarks.targets").ready()
+    waiting: collections.deque[forkcore.Child] = collections.deque()
+
+    def fork_one() -> None:
+        waiting.append(context.new().run("benchmarks.targets:linger"))
+
+    def start() -> Started:
+        child = waiting.popleft()
+        child.channel.send(b".")
+        fork_one()
+        return ForkcoreChild(child)
+
+    for _ in range(_AHEAD + window - 1):
+        fork_one()
+    yield Creator(start)
+    for child in waiting:
+        ForkcoreChild(child, idle=True).finish()
+    context.close()
+
+
+@contextlib.contextmanager
+def forkcore_idle(window: int) -> Iterator[Creator]:
+    """The same with some idle processes forked ahead, to be told what function to run."""
     context = forkcore.Context()
     ready: collections.deque[forkcore.Template] = collections.deque()
 
@@ -242,6 +266,7 @@ def bare_interpreter(_window: int) -> Iterator[Creator]:
 CREATORS: dict[str, Callable[[int], AbstractContextManager[Creator]]] = {
     "forkcore": forkcore_default,
     "forkcore_ahead": forkcore_ahead,
+    "forkcore_idle": forkcore_idle,
     "forkcore_exec": forkcore_exec,
     "forkcore_executor": forkcore_executor,
     "os_fork": os_fork,

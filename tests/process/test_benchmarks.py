@@ -24,7 +24,7 @@ def run(*arguments: str | Path) -> str:
 
 def test_forkcore(tmp_path: Path) -> None:
     """Every section gives figures for every creator that is asked for, and none is out."""
-    creators = "forkcore,forkcore_ahead,os_fork,bare_fork,mp_forkserver,mp_script"
+    creators = "forkcore,forkcore_ahead,forkcore_idle,os_fork,bare_fork,mp_forkserver,mp_script"
     small = [
         "--rounds",
         "1",
