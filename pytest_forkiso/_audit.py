@@ -48,8 +48,15 @@ def aspects(config: pytest.Config) -> list[Aspect]:
 class Audit:
     """A plugin of a test's process: looks at it before the test and after."""
 
-    def __init__(self, config: pytest.Config, *, fails: bool) -> None:
-        self._aspects = aspects(config)
+    def __init__(self, config: pytest.Config, *, fails: bool, has_folder: bool) -> None:
+        """Prepare it.
+
+        Args:
+            config: Of the session.
+            fails: A test that leaves anything has failed.
+            has_folder: The test has a working directory of its own, whose files are nobody else's.
+        """
+        self._aspects = [aspect for aspect in aspects(config) if not (has_folder and aspect.name == "files")]
         self._fails = fails
         self._before: list[Any] = []
 

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 _OWN_VARIABLES = frozenset(("PYTEST_CURRENT_TEST",))
 _OWN_HANDLERS = "_pytest.logging"
+_THREAD_GRACE = 0.2
+"""Seconds in which a thread that Python has joined ends for the system as well."""
+_PAUSE = 0.001
 
 
 def take_processes() -> list[_leftovers.Leftover]:
@@ -55,6 +59,10 @@ def compare_threads(
         if number not in before[0]:
             yield f"thread {name}"
     others = after[1] - before[1]
+    deadline = time.monotonic() + _THREAD_GRACE
+    while others > 0 and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        others = take_threads()[1] - before[1]
     if others > 0:
         yield f"{others} {'thread' if others == 1 else 'threads'} outside of Python"
 

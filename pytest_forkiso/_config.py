@@ -109,13 +109,20 @@ def add_options(parser: pytest.Parser) -> None:
         help="Bind all forked tests to what this profile says, as far as nothing else is said for them.",
     )
     group.addoption(
+        # An optional value would swallow a path that stands behind it; so these are options without a value.
         "--fork-audit",
+        "--fork-audit=list",
         dest="fork_audit",
-        nargs="?",
+        action="store_const",
         const="list",
-        choices=AUDITS,
-        help="List what each forked test leaves behind: processes, threads, files, changed settings and globals. "
-        "With '=fail', a test that leaves anything fails. Put it behind the paths, or write '=list'.",
+        help="List what each forked test leaves behind: processes, threads, files, changed settings and globals.",
+    )
+    group.addoption(
+        "--fork-audit=fail",
+        dest="fork_audit",
+        action="store_const",
+        const="fail",
+        help="As --fork-audit; a test that leaves anything behind fails.",
     )
     parser.addini("fork_audit", "As --fork-audit: list or fail; empty for none.", default="")
     parser.addini("fork_profile", "As --fork-profile.", default="")

@@ -153,7 +153,7 @@ class InChild:
         try:
             self._attach(end, self._table.slots[order.slot])
             self._bind(item)
-            self._audit()
+            self._audit(item)
             _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
             if order.shares:
                 self._snapshots.begin_test(item)
@@ -184,12 +184,15 @@ class InChild:
         self._sandboxed.enter(self._faults)
         self._config.pluginmanager.register(self._sandboxed, "forkiso-sandbox")
 
-    def _audit(self) -> None:
+    def _audit(self, item: pytest.Item) -> None:
         kind = read_audit(self._config)
-        if kind:
-            from pytest_forkiso._audit import Audit
+        if not kind:
+            return
+        from pytest_forkiso._audit import Audit
 
-            self._config.pluginmanager.register(Audit(self._config, fails=kind == "fail"), "forkiso-audit")
+        bounds = item.stash.get(BOUNDS, None)
+        audit = Audit(self._config, fails=kind == "fail", has_folder=bounds is not None and bounds.has_folder)
+        self._config.pluginmanager.register(audit, "forkiso-audit")
 
     def _run_item(self, item: pytest.Item) -> tuple[Any, ...]:
         """Run the whole protocol; give the last word but for its time."""

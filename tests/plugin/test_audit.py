@@ -166,6 +166,16 @@ def test_the_ini_option(suite: Suite) -> None:
     assert "the ini option fork_audit must be one of list, fail, not 'yes'" in run.out
 
 
+@pytest.mark.parametrize("option", ["--fork-audit", "--fork-audit=list"])
+def test_a_path_behind_the_option(suite: Suite, option: str) -> None:
+    """Is a path; another value is a usage error."""
+    suite.write(test_it="def test_it(): pass", test_other="def test_other(): pass")
+    assert "0 of 1 tests left something behind" in suite.forked(option, "test_it.py").out
+    wrong = suite.forked("--fork-audit=some")
+    assert wrong.code == 4
+    assert "'some'" in wrong.out
+
+
 def test_only_forked_tests_are_audited(suite: Suite) -> None:
     """What others do stays in pytest's own process."""
     suite.write(
@@ -198,6 +208,25 @@ def test_in_workers_of_xdist(suite: Suite) -> None:
     assert "1 of 2 tests left something behind" in run.out, run.out
 
 
+def test_with_shared_fixtures(suite: Suite) -> None:
+    """What their set-up leaves is not put down to a test; what the test leaves is."""
+    suite.write(
+        test_it="""
+        import os, pytest
+        @pytest.fixture(scope="session")
+        def wide(): os.environ["WIDE"] = "1"; return os.getpid()
+        @pytest.mark.forked(memory="64M")
+        def test_left(wide):
+            assert wide != os.getpid()
+            os.environ["ADDED"] = "1"
+            with pytest.raises(MemoryError): bytearray(200 << 20)
+        """
+    )
+    run = suite.forked("--fork-audit", "--fork-share=session")
+    assert run.outcomes() == {"test_left": "passed"}
+    assert found(run, "test_left") == ["environment: variable ADDED was added"]
+
+
 def test_in_a_sandbox(suite: Suite) -> None:
     """At the limit of descriptors it finds what is open."""
     suite.write(
@@ -206,10 +235,13 @@ def test_in_a_sandbox(suite: Suite) -> None:
         @pytest.mark.forked(open_files=4)
         def test_it():
             while True: os.open("/dev/null", os.O_RDONLY)
+        @pytest.mark.forked(cwd="tmp")
+        def test_own_folder(): open("file", "w").close()
         """
     )
     run = suite.run("-p", "forkiso", "--fork-audit")
-    assert run.outcomes() == {"test_it": "failed"}
+    assert run.outcomes() == {"test_it": "failed", "test_own_folder": "passed"}
+    assert found(run, "test_own_folder") == []
     assert len([line for line in found(run, "test_it") if line.startswith("descriptors: ")]) == 4
 
 
