@@ -70,3 +70,13 @@ def test_plugin(tmp_path: Path) -> None:
         assert 0 < median["first"] < median["wall"], name
         assert median["peak"] > 0, name
     assert "trivial, no imports, 3 tests" in text
+
+
+def test_sandbox(tmp_path: Path) -> None:
+    """Each part is measured, as each kind of user."""
+    text = run("benchmarks.sandbox", "--rounds", "1", "--json", tmp_path / "results.json")
+    for figures in json.loads((tmp_path / "results.json").read_text()).values():
+        assert all(latency > 0 for latency, _ in figures.values())
+        assert len(figures) > 15
+        assert set(figures) >= {"none", "strict", "network=False"}
+    assert "| strict |" in text
