@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from forkcore.sandbox import Sandbox
+from pytest_forkiso import _sandboxed  # noqa: F401 - here, so that no child has to load it
 from pytest_forkiso._profiles import SANDBOX_ARGUMENTS, check_policy
 
 if TYPE_CHECKING:

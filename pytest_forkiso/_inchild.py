@@ -218,7 +218,12 @@ class InChild:
             self._stream.channel.send(("gathered", key, Plain().of(data, key)))
         if self._measures:
             self._stream.channel.send(("measured", *_usage.measure()))
-        _coverage.save(has_file=has_file)
+        try:
+            _coverage.save(has_file=has_file)
+        except Exception as error:
+            if self._sandboxed is None:
+                raise
+            self._sandboxed.warn(item, f"coverage.py cannot save what the test has executed: {error}")
 
 
 def _plain_flag(value: object) -> bool | str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.metadata
 import os
 from typing import TYPE_CHECKING
@@ -54,8 +55,10 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
     _report.install(config)
-    if _config.read_audit(config) and not is_inner(config):
-        config.pluginmanager.register(AuditSummary(), "forkiso-audit-summary")
+    if _config.read_audit(config):
+        importlib.import_module("pytest_forkiso._audit")  # here, so that no child has to load it
+        if not is_inner(config):
+            config.pluginmanager.register(AuditSummary(), "forkiso-audit-summary")
 
 
 def _would_be_loaded(config: pytest.Config, name: str) -> bool:

@@ -82,14 +82,35 @@ def _enter_user_namespace_of_two() -> None:
         raise RuntimeError("the users of the namespace could not be named")
 
 
-def deny_calls(*numbers: int) -> None:
-    """Let system calls fail as if the kernel did not have them, as containers do it."""
+def deny_calls(*numbers: int, number: int = errno.ENOSYS) -> None:
+    """Let system calls fail as if the kernel did not have them, or with another error, as containers do it."""
     program = [(0x20, 0, 0, 0)]
-    for number in numbers:
-        program += [(0x15, 0, 1, number), (0x06, 0, 0, 0x00050000 | errno.ENOSYS)]
+    for denied in numbers:
+        program += [(0x15, 0, 1, denied), (0x06, 0, 0, 0x00050000 | number)]
     program.append((0x06, 0, 0, 0x7FFF0000))
     _sandbox_credentials.forbid_new_privileges()
     _sandbox_seccomp.install(program)
+
+
+def deny_mounts() -> None:
+    """Go where mounts are forbidden though namespaces are not, as in some containers (x86-64, ARM64)."""
+    deny_calls({"x86_64": 165, "aarch64": 40}[os.uname().machine], 428, 442, number=errno.EPERM)
+
+
+def deny_filters() -> None:
+    """Go where the kernel has no seccomp filters: prctl(PR_SET_SECCOMP, ...) is unknown there (x86-64, ARM64)."""
+    prctl = {"x86_64": 157, "aarch64": 167}[os.uname().machine]
+    _sandbox_credentials.forbid_new_privileges()
+    _sandbox_seccomp.install(
+        [
+            (0x20, 0, 0, 0),
+            (0x15, 0, 3, prctl),
+            (0x20, 0, 0, 16),  # the first argument
+            (0x15, 0, 1, _sandbox_system.PR_SET_SECCOMP),
+            (0x06, 0, 0, 0x00050000 | errno.EINVAL),
+            (0x06, 0, 0, 0x7FFF0000),
+        ]
+    )
 
 
 def deny_landlock() -> None:

@@ -328,6 +328,25 @@ def test_coverage_of_a_read_only_test(suite: Suite) -> None:
     assert "measured.py       4      1    75%   6" in run.out
 
 
+@needs_root
+def test_coverage_that_cannot_be_saved(suite: Suite) -> None:
+    """Where another user cannot reach the file, that is a warning, and no end of the run."""
+    pytest.importorskip("pytest_cov")
+    suite.path.chmod(0o700)
+    suite.write(
+        test_it="""
+        import pytest
+        @pytest.mark.forked(user="nobody")
+        def test_it(): pass
+        def test_after(): pass
+        """
+    )
+    run = suite.run("-p", "forkiso", "--forked", "-p", "pytest_cov", "--cov=test_it")
+    assert run.outcomes() == {"test_it": "passed", "test_after": "passed"}, run.out
+    warned = [row for row in run.of_kind("warning") if "coverage.py cannot save what the test has executed" in str(row)]
+    assert len(warned) == 1, run.out
+
+
 def test_in_a_worker_of_xdist(suite: Suite) -> None:
     """A bound holds there as well."""
     pytest.importorskip("xdist")

@@ -99,6 +99,18 @@ def test_no_network_at_all_without_namespaces(bare: forkcore.Template, server: i
     assert do(bare, sandbox, "unix_sockets").result == "hello"
 
 
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_no_network_at_all_with_nothing_for_it(identity: str) -> None:
+    """Neither namespaces nor filters: it is refused."""
+    with (
+        make_template(identity, "filters", "namespaces") as template,
+        pytest.raises(
+            SandboxUnavailable, match=r"^network='none' needs seccomp filters, .* Remedy: a kernel with CONFIG_SECC"
+        ),
+    ):
+        do(template, Sandbox(network="none"), "facts")
+
+
 def test_loopback_needs_namespaces(bare: forkcore.Template, server: int) -> None:
     """Without them it is refused, or named where the child goes on."""
     with pytest.raises(SandboxUnavailable, match=r"^network=False needs namespaces, .* Remedy: run as root"):

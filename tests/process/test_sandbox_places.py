@@ -96,6 +96,15 @@ def test_read_only_without_either_is_refused(identity: str, place: Path) -> None
     assert went_on.missing == caught.value.missing
 
 
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_mounts_are_forbidden_in_a_namespace(identity: str, place: Path) -> None:
+    """Landlock stands in for what it can; the rest is refused."""
+    with make_template(identity, "mounts") as template:
+        check_read_only(template, Sandbox(read_only=True), place, "EACCES")
+        with pytest.raises(SandboxUnavailable, match=r"^hide needs changes of mounts, .*Linux 5.12"):
+            do(template, Sandbox(hide=[place], read_only=True), "facts")
+
+
 @pytest.mark.parametrize("denied", [(), ("namespaces",)], ids=["mounts", "landlock"])
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_writable_places(identity: str, denied: tuple[str, ...], place: Path) -> None:
