@@ -179,11 +179,13 @@ def test_threads_that_each_wait_for_the_first_of_many(template: forkcore.Templat
     assert found == dict.fromkeys(range(6), True)
 
 
-def test_waiting_is_no_busy_loop(mixed: list[forkcore.Child], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It sleeps in poll until something happens: as often as that, and no more."""
-    calls = []
+@pytest.fixture
+def polls(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Note each call of ``poll``, by its timeout."""
+    calls: list[int | None] = []
+    select_poll = select.poll
 
-    class CountingPoll:
+    class NotingPoll:
         def __init__(self) -> None:
             self._poll = select_poll()
 
@@ -194,14 +196,31 @@ def test_waiting_is_no_busy_loop(mixed: list[forkcore.Child], monkeypatch: pytes
             calls.append(timeout)
             return self._poll.poll(timeout)
 
-    select_poll = select.poll
-    monkeypatch.setattr(select, "poll", CountingPoll)
-    timer = threading.Timer(0.2, mixed[2].channel.close)
-    timer.start()
-    assert forkcore.wait(mixed, timeout=20, return_when=FIRST).done == {mixed[2]}
-    timer.join()
-    # The end of the exec'd process and of its control socket, in either order.
-    assert 1 <= len(calls) <= 3
+    monkeypatch.setattr(select, "poll", NotingPoll)
+    return calls
+
+
+@pytest.mark.parametrize("number", range(len(MAKERS)))
+@pytest.mark.parametrize("timeout", [None, 20])
+def test_waiting_is_no_busy_loop(
+    mixed: list[forkcore.Child], polls: list[int | None], number: int, timeout: float | None
+) -> None:
+    """It sleeps until something happens, and needs no handler of SIGCHLD: neither for one child nor for many."""
+    for wait in (
+        lambda: forkcore.wait(mixed, timeout, return_when=FIRST),
+        lambda: mixed[number].wait(timeout),
+        lambda: forkcore.wait([mixed[number]], timeout),
+    ):
+        timer = threading.Timer(0.05, mixed[number].channel.close)
+        timer.start()
+        wait()
+        timer.join()
+        assert mixed[number].returncode == 0
+        # The end of the process, and of its control socket where it has one of its own, in either order.
+        assert len(polls) <= 3
+        polls.clear()
+        mixed[number] = start(forkcore.new_exec())
+    assert signal.getsignal(signal.SIGCHLD) == signal.SIG_DFL
 
 
 def test_waiting_works_without_pidfd(mixed: list[forkcore.Child], monkeypatch: pytest.MonkeyPatch) -> None:
