@@ -273,7 +273,8 @@ def is_live(config: pytest.Config) -> bool:
     option = config.option
     if _read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs") > 1:
         return False  # tests that run at a time show what they show at a time
-    if option.capture in ("no", "tee-sys") or getattr(option, "setupshow", False):
+    # What a plugin has not added that the user has switched off is not there.
+    if getattr(option, "capture", "no") in ("no", "tee-sys") or getattr(option, "setupshow", False):
         return True
     has_logging = config.pluginmanager.hasplugin("logging")
     return has_logging and (option.log_cli_level is not None or bool(config.getini("log_cli")))

@@ -74,6 +74,18 @@ def everything_alive() -> list[str]:
     return [*map(str, threads()), *sorted({str(thread) for thread in _native.unsafe_threads()})]
 
 
+def is_loop_running() -> bool:
+    """Tell whether this process runs an asyncio loop, which calls pytest."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return False
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def harmless_threads() -> list[str]:
     """Give the names of threads that are known to be no hazard."""
     return [thread.name for thread in threads() if _is_harmless(thread)]

@@ -236,7 +236,7 @@ def expected_failure(item: pytest.Item) -> tuple[bool, str]:
 
     A test that crashes cannot tell any more. Marks that name exceptions (``raises=``) do not expect a crash.
     """
-    if item.config.option.runxfail:
+    if item.config.getoption("runxfail", default=False):
         return False, ""
     mark = evaluate_xfail_marks(item)
     if mark is None or mark.raises is not None:

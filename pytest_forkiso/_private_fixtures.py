@@ -83,7 +83,7 @@ def will_not_run(item: pytest.Item) -> bool:
         expected = evaluate_xfail_marks(item)
     except BaseException:  # noqa: BLE001 - a condition of the user's: whatever it raises is an error of the setup
         return True
-    return expected is not None and not expected.run and not item.config.option.runxfail
+    return expected is not None and not expected.run and not item.config.getoption("runxfail", default=False)
 
 
 # ---------------------------------------------------------------------------------------------------- set up, tear down

@@ -344,7 +344,7 @@ class ForkedRun:
     def _details(self) -> str:
         trace = self._remains.trace
         if trace:
-            shows_all = self.item is not None and self.item.config.option.fulltrace
+            shows_all = self.item is not None and self.item.config.getoption("fulltrace", default=False)
             return trace if shows_all else _failures.users_frames(trace)
         if self.timed_out:
             return "No traceback: the process blocks signals, was stopped, or hung outside Python."

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_forkiso import _baseline, _source_bare, _source_exec, _source_fork
+from pytest_forkiso import _baseline, _hazards, _source_bare, _source_exec, _source_fork
 from pytest_forkiso._source import Choice, Source
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def choose_source(config: pytest.Config, settings: Settings) -> Choice:
         return Choice(
             "fork", f"the user asked for it, although {verdict}" if verdict.reasons else "the user asked for it"
         )
+    if _hazards.is_loop_running():
+        return Choice("exec", "an asyncio loop is running, and would be in a fork as well")
     if not verdict.reasons:
         return Choice("fork", "nothing speaks against it")
     return Choice("bare" if verdict.is_projects else "exec", str(verdict))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from inner import Run
 
 _VOLATILE = [
+    (re.compile(r"(started|stopped)( daemon)? \d+"), "…"),
     (re.compile(r"0x[0-9a-f]{6,}"), "0x…"),
     (re.compile(r"\d+\.\d\ds\b"), "…s"),
     (re.compile(r"pytest-\d+/"), "pytest-…/"),
