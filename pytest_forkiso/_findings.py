@@ -1,127 +1,86 @@
-"""What a process holds that its forks could not use, or would share: compared before and after some code has run."""
+"""What a set-up has left in a process that its forks could not use, or would share with each other."""
 
 from __future__ import annotations
 
 import os
 import socket
-import stat
 import sys
-import threading
-import warnings
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-from pytest_forkiso import _hazards, _leftovers
+from pytest_forkiso import _hazards, _leftovers, _native
+from pytest_forkiso._descriptors import describe_shared, open_descriptors
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+_EPOLL = "anon_inode:[eventpoll]"
+_SQLITE_ENDINGS = ("-journal", "-wal")
 
-Findings = dict[tuple[object, ...], str]
-"""What there is: an identity, and what to call it in a sentence."""
 
-_HARMLESS_NATIVE = (b"jemalloc_bg_thd",)  # its allocator starts it again in a fork
-_SQLITE_HEADER = b"SQLite format 3\0"
-_SQLITE_ENDINGS = ("-journal", "-wal", "-shm")
-_FD_FOLDER = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
-_TASKS = "/proc/self/task"
+class Findings(NamedTuple):
+    """What there is in a process, by kind.
+
+    Attributes:
+        threads: Python's.
+        natives: Other threads, by the kernel's identifier.
+        processes: Process ids of its children.
+        descriptors: What each one refers to.
+    """
+
+    threads: frozenset[_hazards.ThreadHazard]
+    natives: frozenset[int]
+    processes: frozenset[int]
+    descriptors: dict[int, str]
 
 
 def look() -> Findings:
-    """Find threads, child processes, sockets, SQLite files and event loops of this process."""
-    found: Findings = {}
-    for thread in _hazards.threads():
-        found["thread", thread.name, thread.place] = f"the thread {thread}"
-    for native in _native_threads():
-        found["native", native] = f"the native thread {native} ({_native_name(native)})"
-    for pid in _leftovers.children(os.getpid()):
-        found["process", pid] = f"the child process {pid}"
-    found.update(_descriptors())
-    events = sys.modules.get("asyncio.events")
-    loop = None if events is None else events._get_running_loop()  # noqa: SLF001 - get_running_loop() raises instead
-    if loop is not None:
-        found["loop", id(loop)] = "a running event loop"
-    return found
+    """See what there is in this process."""
+    return Findings(
+        threads=frozenset(_hazards.threads()),
+        natives=frozenset(thread.identifier for thread in _native.native_threads()),
+        processes=frozenset(_leftovers.children(os.getpid())),
+        descriptors=open_descriptors(),
+    )
 
 
 def new_since(before: Findings) -> list[str]:
-    """Name what there is now, and was not before.
+    """Say what has come that speaks against sharing it with forks: ends of a sentence, none where nothing does.
 
     Args:
         before: As `look` gave it.
     """
-    after = look()
-    fresh = [key for key in after if key not in before]
-    if any(key[0] == "native" for key in fresh):
-        _fork_once()
-        after = look()  # OpenBLAS, for one, ends its threads before a fork, and starts them again when it needs them
-        fresh = [key for key in fresh if key in after]
-    return [after[key] for key in fresh]
+    now = look()
+    found = [f"the thread {thread}" for thread in now.threads - before.threads]
+    if now.natives - before.natives:
+        unsafe = [thread for thread in _native.unsafe_threads() if thread.identifier not in before.natives]
+        found += sorted({f"a native thread ({thread})" for thread in unsafe})
+    found += [f"the child process {pid}" for pid in sorted(now.processes - before.processes)]
+    opened = sorted(now.descriptors.items() - before.descriptors.items())
+    found += [text for fd, target in opened if (text := _describe(fd, target)) is not None]
+    if _runs_loop():
+        found.append("a running event loop")
+    return found
 
 
-def _native_threads() -> set[int]:
-    try:
-        tasks = {int(name) for name in os.listdir(_TASKS)}  # noqa: PTH208 - around each fixture
-    except OSError:
-        return set()  # no /proc
-    known = {thread.native_id for thread in threading.enumerate()} | {os.getpid()}
-    return {task for task in tasks - known if _native_name(task).encode() not in _HARMLESS_NATIVE}
-
-
-def _native_name(task: int) -> str:
-    try:
-        with open(f"{_TASKS}/{task}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read().strip()
-    except OSError:
-        return "ended meanwhile"
-
-
-def _fork_once() -> None:
-    """Fork, so that libraries which prepare for forks do that."""
-    with warnings.catch_warnings():
-        # Whether the threads are a hazard is what is to be found out; no code runs in this fork that could hang.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-        if pid == 0:
-            os._exit(0)
-    os.waitpid(pid, 0)
-
-
-def _descriptors() -> Iterator[tuple[tuple[object, ...], str]]:
-    for name in os.listdir(_FD_FOLDER):  # noqa: PTH208 - as above
-        fd = int(name)
-        try:
-            status = os.fstat(fd)
-            description = _describe(fd, status)
-        except OSError:
-            continue  # the one that listed the folder, or nothing that can be looked at
-        if description:
-            yield ("descriptor", fd, status.st_ino), description
-
-
-def _describe(fd: int, status: os.stat_result) -> str | None:
-    """Say what a descriptor is, if forks must not share it."""
-    if stat.S_ISSOCK(status.st_mode):
-        return _describe_socket(fd)
-    target = _target(fd)
-    if stat.S_ISREG(status.st_mode):
-        is_database = target.endswith(_SQLITE_ENDINGS) or os.pread(fd, len(_SQLITE_HEADER), 0) == _SQLITE_HEADER
-        return f"the open SQLite database {target}" if is_database else None
-    if target == "anon_inode:[eventpoll]":
+def _describe(fd: int, target: str) -> str | None:
+    """Say what a descriptor is, where several processes with copies of the same state would get in each other's way."""
+    if target == _EPOLL:
         return "an event loop or selector (epoll)"
-    return None
+    if target.endswith(_SQLITE_ENDINGS):
+        return f"the open database {target}"
+    shared = describe_shared(fd, target)
+    return _describe_socket(fd) if shared is None and target.startswith("socket:") else shared
 
 
 def _describe_socket(fd: int) -> str | None:
-    with socket.socket(fileno=os.dup(fd)) as connection:
-        try:
-            if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                return f"the listening socket {connection.getsockname()!r}"
-            return f"the connected socket to {connection.getpeername()!r}"
-        except OSError:
-            return None  # neither, and no state that a fork could disturb
-
-
-def _target(fd: int) -> str:
     try:
-        return os.readlink(f"{_FD_FOLDER}/{fd}")  # noqa: PTH115 - as above
+        with socket.socket(fileno=os.dup(fd)) as copy:
+            if copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return f"the listening socket {copy.getsockname()!r}"
+            copy.getpeername()
     except OSError:
-        return ""
+        return None  # neither listening nor connected: it has no state yet
+    return "a connected pair of sockets"
+
+
+def _runs_loop() -> bool:
+    events = sys.modules.get("asyncio.events")
+    # asyncio.get_running_loop raises where there is none.
+    return events is not None and events._get_running_loop() is not None  # noqa: SLF001

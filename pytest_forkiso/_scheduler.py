@@ -130,7 +130,7 @@ class Scheduler:
     def close(self) -> None:
         """End whatever is still there."""
         self._abandon()
-        self._sharing.close(self._last)
+        self._sharing.close()
         if self._last is not None:
             self._sharing.endings.report(self._last, [])
         self._selector.close()
@@ -358,7 +358,7 @@ class Scheduler:
         try:
             for run in self._alive:
                 run.interrupt(INTERRUPT_GRACE)
-            self._sharing.interrupt()
+            self._sharing.interrupt(INTERRUPT_GRACE)
             self._forget_tests()
             while self._alive:
                 self._wait()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import forkcore
-from pytest_forkiso import _findings, _private
+from pytest_forkiso import _coverage, _findings, _private
 from pytest_forkiso import _private_fixtures as machinery
 from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._plan import chain_of
@@ -88,6 +88,7 @@ class Snapshots:
                     word = self._set_up(item, [Wanted(*each) for each in values[0]], end)
                 else:
                     word = self._tear_down(item)
+                    _coverage.save()
         except _LEAVES as error:
             word = describe_interrupt(error)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error

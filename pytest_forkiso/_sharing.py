@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import selectors
-import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from pytest_forkiso._plan import Planner
 from pytest_forkiso._snapshot import Snapshot, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import pytest
 
@@ -64,6 +63,7 @@ class Sharing:
         self._retired: list[Snapshot] = []  # of no use for later tests; the outermost first
         self._crashed: dict[int, str] = {}  # by the identity of the definition, and what is to be said of it
         self._work: Work | None = None
+        self._is_closing = False
         self._closing: deque[tuple[Snapshot, pytest.Item]] = deque()
         self.endings = Endings(replay)
 
@@ -99,15 +99,8 @@ class Sharing:
         """Note that a test was started from a snapshot."""
         if base is not None:
             base.children += 1
-            for link in self._up_to(base):
+            for link in base.path:
                 link.users += 1
-
-    def _up_to(self, base: Snapshot) -> Iterator[Snapshot]:
-        links = self._chain.links if base in self._chain.links else self._retired
-        for link in links:
-            yield link
-            if link is base:
-                return
 
     # ------------------------------------------------------------------------------------------------------- making one
 
@@ -119,7 +112,7 @@ class Sharing:
     def _make(self, missing: Missing) -> None:
         above = self._chain.links[-1].template if self._chain.links else self._source.template
         allowed = self._settings.share.allowed
-        snapshot = Snapshot(above.fork(allow_hazards=bool(allowed)), missing.fixtures)
+        snapshot = Snapshot(above.fork(allow_hazards=bool(allowed)), self._chain.links, missing.item, missing.fixtures)
         self._chain.links.append(snapshot)
         self._statistics.snapshots += 1
         wanted = tuple(
@@ -160,7 +153,7 @@ class Sharing:
             self._note_made(work, word[1], word[2])
         elif word[0] == "ended":
             self._note_ended(work, word[1])
-        else:
+        elif not self._is_closing:
             self._replay.last_word(word)  # raises what the fixture has raised: it ends the run
 
     def _note_made(self, work: Work, failed: list[str], problem: tuple[str, int, list[str]] | None) -> None:
@@ -180,7 +173,7 @@ class Sharing:
     def _note_death(self, work: Work) -> None:
         text = work.describe_death(self._settings.output_limit)
         sections = work.output(self._settings.output_limit)
-        self._statistics.crashes += 1
+        self._statistics.crashes += not self._is_closing
         if work.kind == "tear_down":
             self.endings.add_death(text, sections)
             self._end(work.snapshot)
@@ -206,7 +199,7 @@ class Sharing:
             following: The test that is next; None where there is none.
         """
         if base is not None:
-            for link in self._up_to(base):
+            for link in base.path:
                 link.users -= 1
         if not self.is_busy:
             self._retire(self._chain.outdated(following), item)
@@ -259,22 +252,23 @@ class Sharing:
         """Give the process ids of the templates."""
         return {link.template.pid for link in [*self._chain.links, *self._retired] if link.template.is_usable}
 
-    def interrupt(self) -> None:
-        """Break off a set-up or teardown, as Ctrl-C does."""
-        if self._work is not None:
-            self._work.signal(signal.SIGINT)
-
-    def close(self, item: pytest.Item | None) -> None:
-        """Tear down what is still set up, and wait for that; no test runs any more.
+    def interrupt(self, grace: float) -> None:
+        """Break off a set-up or teardown, as Ctrl-C does.
 
         Args:
-            item: The test that was reported last.
+            grace: Seconds until it is ended.
         """
+        if self._work is not None:
+            self._work.interrupt(grace)
+
+    def close(self) -> None:
+        """Tear down what is still set up, and wait for that; no test runs any more."""
+        self._is_closing = True
         for link in [*self._chain.links, *self._retired]:
             link.users = 0
         deadline = time.monotonic() + CLOSING_TIME
-        if item is not None:
-            self._retire(list(self._chain.links), item)
+        if self._chain.links:
+            self._retire(list(self._chain.links), self._chain.links[-1].item)
         while self.is_busy and time.monotonic() < deadline:
             for key, _ in self._selector.select(min(self.seconds_left() or 1.0, 1.0)):
                 key.data()

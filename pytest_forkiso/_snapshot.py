@@ -17,7 +17,7 @@ from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._slots import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pytest
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 DUMP_GRACE = 0.5
 """Seconds that a template has to write its tracebacks, before it is ended."""
+INTERRUPT_GRACE = 0.5
+"""Seconds in which work ends after a SIGINT that its template may have got with us, before it is sent one."""
 DEATH_GRACE = 5.0
 """Seconds after which the exit status of a template that is gone is not waited for any longer."""
 
@@ -37,14 +39,20 @@ class Snapshot:
 
     Attributes:
         template: Forked from that of the link above.
+        path: The links that it is forked from, the outermost first, and itself.
+        item: The test that it was made for.
         fixtures: That are set up in it.
         failed: Those of them whose failure is kept, by the identity of their definitions.
         users: Tests that were started from it or from a link below, and are not reported yet.
         children: Tests' processes that were forked from it, and are not reaped yet.
     """
 
-    def __init__(self, template: forkcore.Template, fixtures: Iterable[Fixture]) -> None:
+    def __init__(
+        self, template: forkcore.Template, above: Sequence[Snapshot], item: pytest.Item, fixtures: Iterable[Fixture]
+    ) -> None:
         self.template = template
+        self.path = (*above, self)
+        self.item = item
         self.fixtures = tuple(fixtures)
         self.failed: set[int] = set()
         self.users = 0
@@ -112,6 +120,9 @@ class Work:
         self._timeout = timeout
         self._deadline: float | None = None
         self._timed_out = False
+        self._escalation: Iterator[tuple[int, float | None]] = iter(
+            ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGKILL, None)),
+        )
         self.channel, self._theirs = socket.socketpair()
         self._conversation = Conversation(self.channel)
 
@@ -159,15 +170,23 @@ class Work:
         return None if self._deadline is None or self.is_over else max(0.0, self._deadline - time.monotonic())
 
     def overdue(self) -> None:
-        """Take the next step against set-ups that take too long: tracebacks, SIGKILL."""
-        if self._timed_out:
-            self._deadline = None
-            self.signal(signal.SIGKILL)
-            return
-        self._timed_out = True
-        self._deadline = time.monotonic() + DUMP_GRACE
-        self.signal(DUMP_SIGNAL)
-        self.signal(signal.SIGCONT)
+        """Take the next step against work that takes too long."""
+        last_step: tuple[int, float | None] = (signal.SIGKILL, None)
+        number, grace = next(self._escalation, last_step)
+        self._timed_out = self._timed_out or number == DUMP_SIGNAL
+        self._deadline = None if grace is None else time.monotonic() + grace
+        self.signal(number)
+        if number == DUMP_SIGNAL:
+            self.signal(signal.SIGCONT)  # a stopped process writes none
+
+    def interrupt(self, grace: float) -> None:
+        """Let it end as Ctrl-C ends a set-up, which it may have got with us; at last, end it.
+
+        Args:
+            grace: Seconds that it has from the signal on.
+        """
+        self._escalation = iter(((signal.SIGINT, grace), (signal.SIGKILL, None)))
+        self._deadline = time.monotonic() + INTERRUPT_GRACE
 
     def signal(self, number: int) -> None:
         """Send a signal to the template, where it is alive."""

@@ -69,3 +69,27 @@ def test_a_run_under_coverage(suite: Suite) -> None:
         suite.python(*python, *command)
     data = json.loads((suite.path / "out.json").read_text())
     assert {2, 5} <= set(data["files"]["measured.py"]["executed_lines"])
+
+
+def test_shared_fixtures_are_measured(suite: Suite) -> None:
+    """Their set-up, and their teardown in a template that no test comes after."""
+    pytest.importorskip("pytest_cov")
+    suite.write(
+        measured=MODULE,
+        test_measured="""
+        import pytest
+        import measured
+        @pytest.fixture(scope="session")
+        def wide():
+            yield measured.second()
+            measured.third()
+        def test_first(wide): assert measured.first() == 1
+        def test_second(wide): assert wide == 1
+        """,
+    )
+    options = ["-p", "pytest_cov", "--cov=measured", "--cov-report=json"]
+    run = suite.forked("--fork-share=session", *options)
+    assert run.outcomes() == {"test_first": "passed", "test_second": "failed"}, run.out
+    data = json.loads((suite.path / "coverage.json").read_text())
+    assert data["files"]["measured.py"]["missing_lines"] == []
+    assert not [path.name for path in suite.path.glob(".coverage.*")]

@@ -58,6 +58,15 @@ def test_forkcore(tmp_path: Path) -> None:
     assert page.read_text().endswith("<!-- forkcore: end -->\nrest\n")
 
 
+def test_sharing(tmp_path: Path) -> None:
+    """A suite with fixtures that take time is run in all three ways, and all its tests pass."""
+    small = ["--rounds", "1", "--tests", "4", "--modules", "2", "--session", "0.01", "--module", "0.01"]
+    text = run("benchmarks.sharing", *small, "--json", tmp_path / "results.json")
+    runs = json.loads((tmp_path / "results.json").read_text())["runs"]
+    assert {name: one["reason"] for name, one in runs.items()} == dict.fromkeys(("plain", "shared", "unshared"))
+    assert "shared / unshared" in text
+
+
 def test_plugin(tmp_path: Path) -> None:
     """Plain and forked runs of a small suite are timed, and their results are those of the suite."""
     small = ["--rounds", "1", "--tests", "3", "--suites", "trivial", "--peers", "plain,forkiso"]
