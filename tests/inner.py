@@ -189,8 +189,11 @@ class Suite:
 
     def python(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run Python with these arguments in the folder, with the environment of all runs."""
+        return self.program(sys.executable, *arguments)
+
+    def program(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program in the folder, with the environment of all runs."""
         environment = self._environment(self.path / ".record")
-        command = [sys.executable, *arguments]
         return subprocess.run(
             command, cwd=self.path, env=environment, check=False, capture_output=True, text=True, timeout=RUN_LIMIT
         )
