@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_forkiso._ladder import make_living_source, next_source
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._source import Request
-from pytest_forkiso._sources import can_share, make_source
+from pytest_forkiso._sources import can_share
 
 if TYPE_CHECKING:
     import pytest
 
     import forkcore
     from pytest_forkiso._config import Settings
+    from pytest_forkiso._exec import CollectedList
     from pytest_forkiso._snapshot import Snapshot
     from pytest_forkiso._source import Choice
     from pytest_forkiso._source_exec import Collecting
@@ -39,6 +41,7 @@ class ChildSource:
         forks: int,
         collecting: Collecting | None,
         *,
+        known: CollectedList,
         shares: bool = False,
     ) -> None:
         """Make the template, and prepare it.
@@ -49,6 +52,7 @@ class ChildSource:
             choice: Where the template comes from.
             forks: How many tests are forked, as far as that is known.
             collecting: See `pytest_forkiso._source.Request`.
+            known: The tests of this process, for a template that collects by itself.
             shares: Fixtures are to be shared.
 
         Raises:
@@ -62,8 +66,11 @@ class ChildSource:
         self._free = list(reversed(free))
         self._idle: list[tuple[forkcore.Template, forkcore.Child]] = []
         self.shares = shares and can_share(choice)
+        self._former: list[forkcore.Template] = []
+        self._known = known
+        self._request = Request(session, settings, self._table, forks, collecting)
         try:
-            self.source = make_source(choice, Request(session, settings, self._table, forks, collecting))
+            self.source = make_living_source(choice, self._request, known)
         except BaseException:
             self._table.close()
             raise
@@ -72,6 +79,28 @@ class ChildSource:
     def template(self) -> forkcore.Template:
         """The template that children are forked from."""
         return self.source.template
+
+    def climb(self, why: str) -> bool:
+        """Take the next source of the ladder; children of the one before go on, but for those that wait for a test.
+
+        Args:
+            why: What is wrong with this one.
+
+        Returns:
+            False where there is no other, or fixtures are set up in this one.
+        """
+        if self.shares:
+            return False
+        following = next_source(self.source.choice, self._request, self._known, why)
+        if following is None:
+            return False
+        for _, child in self._idle:
+            child.kill()
+            child.detach().close()
+        self._idle.clear()
+        self._former.append(self.template)
+        self.source = following
+        return True
 
     def has_free_slot(self) -> bool:
         """Tell whether another test can be started."""
@@ -88,7 +117,7 @@ class ChildSource:
         slot.clear()
         template = self._template(base)
         index = next(index for index, (origin, _) in enumerate(self._idle) if origin is template)
-        return ForkedRun(self._idle.pop(index)[1], slot, self._table, base)
+        return ForkedRun(self._idle.pop(index)[1], slot, self._table, self.template, base)
 
     def fork_ahead(self, count: int, base: Snapshot | None = None) -> None:
         """Have at least so many children ready; does not wait for them."""
@@ -122,5 +151,6 @@ class ChildSource:
         """End the idle children and the template."""
         for template in [origin for origin, _ in self._idle]:
             self.forget(template)
-        self.template.close()
+        for template in [self.template, *self._former]:
+            template.close()
         self._table.close()

@@ -38,6 +38,7 @@ class Settings:
         profiles: Marker arguments that were set outside of markers.
         sandbox_missing: What happens to a test whose sandbox cannot be had.
         collects: Objects that the garbage collector looks at in a child: one of `COLLECTED`.
+        alive_timeout: Seconds from its order to the beginning of a test, after which a child is taken for dead.
         share: Which fixtures come from snapshots.
     """
 
@@ -51,6 +52,7 @@ class Settings:
     profiles: Profiles
     sandbox_missing: str
     collects: str
+    alive_timeout: float
     share: ShareSettings
 
 
@@ -138,6 +140,9 @@ def add_options(parser: pytest.Parser) -> None:
     add_share_options(parser, group)
     parser.addini("fork_template", "As --fork-template.", default="auto")
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
+    parser.addini(
+        "fork_alive_timeout", "Seconds after which a forked process that shows no life is ended.", default="30"
+    )
     parser.addini("fork_timeout", "Seconds for each forked test; empty for ever.", default="")
     parser.addini("fork_jobs", "Forked tests at a time: a number, or 'auto'.", default="1")
     parser.addini("fork_jobs_overlap", "Run tests that are not forked beside forked ones.", type="bool", default=False)
@@ -167,6 +172,7 @@ def read_settings(config: pytest.Config) -> Settings:
         profiles=read_profiles(config, _option_or_ini(config, "fork_profile")),
         sandbox_missing=check_policy(config.getini("fork_sandbox_missing"), "the ini option fork_sandbox_missing"),
         collects=read_collected(config),
+        alive_timeout=check_timeout(config.getini("fork_alive_timeout"), "the ini option fork_alive_timeout"),
         share=read_share(config),
     )
 

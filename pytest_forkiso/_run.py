@@ -74,15 +74,28 @@ class ForkedRun:
         base: The snapshot that it was forked from; None for the template itself.
         held: The report of its teardown, until what ends with it is torn down.
         is_settling: Its snapshots have been told that it is over.
+        is_stillborn: It has not begun its test within the time that any child needs for that, and is ended.
+        origin: The template at the top, that it comes from.
         is_death_reported: Its end without a last word has come to pytest's hooks.
     """
 
-    def __init__(self, child: forkcore.Child, slot: Slot, table: SlotTable, base: Snapshot | None = None) -> None:
+    def __init__(
+        self,
+        child: forkcore.Child,
+        slot: Slot,
+        table: SlotTable,
+        origin: forkcore.Template,
+        base: Snapshot | None = None,
+    ) -> None:
         self.child = child
+        self.origin = origin
         self.base = base
         self.held: list[Event] = []
         self.is_settling = False
         self.is_death_reported = False
+        self.is_stillborn = False
+        self._alive_timeout = 0.0
+        self._alive_by: float | None = None
         self.slot = slot
         self._table = table
         self.attempt = FIRST
@@ -113,7 +126,14 @@ class ForkedRun:
     # ---------------------------------------------------------------------------------------------------- conversation
 
     def order(
-        self, item: pytest.Item, index: int, timeout: float | None, attempt: Attempt, *, shares: bool = False
+        self,
+        item: pytest.Item,
+        index: int,
+        timeout: float | None,
+        attempt: Attempt,
+        *,
+        alive_timeout: float,
+        shares: bool = False,
     ) -> None:
         """Tell the child which test to run.
 
@@ -122,6 +142,7 @@ class ForkedRun:
             index: Its place among the session's items when the template was forked.
             timeout: Seconds.
             attempt: What is known of earlier ones.
+            alive_timeout: Seconds after which it must have begun.
             shares: Its fixtures may be set up already.
         """
         self.attempt = attempt
@@ -130,6 +151,8 @@ class ForkedRun:
         self.ordered = self._phase_began = time.monotonic()
         if timeout is not None:
             self._deadline = self.ordered + timeout
+        self._alive_timeout, self._alive_by = alive_timeout, self.ordered + alive_timeout
+        self._table.note_order(self.slot)
         self.answer(("run", index, item.nodeid, self.slot.number, *attempt, shares))
 
     def answer(self, event: Event) -> None:
@@ -239,16 +262,23 @@ class ForkedRun:
         if self.has_died:
             self._remains = Remains(
                 phase=self._table.phase(self.slot),
-                trace=read_text(self.slot.faults, output_limit),
+                trace=read_text(self._faults(), output_limit),
                 stdout=read_text(self.slot.stdout, output_limit),
                 stderr=read_text(self.slot.stderr, output_limit),
             )
             self._duration = time.monotonic() - self._phase_began
             self._stop = time.time()
 
+    def _faults(self) -> int:
+        """Give the file with the tracebacks: before it has begun its test, a child writes to that of its template."""
+        return self._table.slots[0].faults if self.is_stillborn else self.slot.faults
+
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
-        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+        if self._alive_by is not None and self._table.has_begun(self.slot):
+            self._alive_by = None
+        deadlines = [each for each in (self._deadline, self._alive_by) if each is not None]
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def overdue(self) -> None:
         """Take the next step against a child that has passed its deadline: tracebacks, SIGTERM, SIGKILL."""
@@ -257,6 +287,8 @@ class ForkedRun:
         if not self.timed_out:
             self.receive()
             self.timed_out = True
+            self.is_stillborn = self._alive_by is not None and time.monotonic() >= self._alive_by
+            self._alive_by = None
             self._noted_at_deadline = self._table.phase(self.slot)
             self._escalation = iter(
                 ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)),
@@ -290,7 +322,7 @@ class ForkedRun:
 
     def kill(self) -> None:
         """End the child and its process group at once."""
-        self._deadline = None
+        self._deadline = self._alive_by = None
         self.signal_group(signal.SIGKILL)
 
     def end(self) -> None:
@@ -333,6 +365,8 @@ class ForkedRun:
 
     def _summary(self) -> str:
         phase = self._phase()
+        if self.is_stillborn:
+            return f"Timeout: the test's process was not alive {self._alive_timeout:g} s after its fork"
         if self.timed_out and self._words:
             return self._words
         if self.timed_out:

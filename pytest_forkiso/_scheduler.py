@@ -50,7 +50,7 @@ class Scheduler:
         self._replay = Replay(session, statistics)
         self._index = {id(item): index for index, item in enumerate(session.items)}
         self._selector = selectors.DefaultSelector()
-        self._selector.register(source.template.fileno(), selectors.EVENT_READ, source.template.process_events)
+        self._watch_template()
         self._sharing = Sharing(session, settings, source, self._selector, replay=self._replay, statistics=statistics)
         self._durations = Durations(session.config)
         # Tests of one node stay together where they share its fixtures.
@@ -63,6 +63,10 @@ class Scheduler:
         self._last: pytest.Item | None = None  # reported
         self._is_beside = False  # pytest's own process runs tests of its own meanwhile
         self._alive: list[ForkedRun] = []  # started and not yet reaped
+
+    def _watch_template(self) -> None:
+        template = self._source.template
+        self._selector.register(template.fileno(), selectors.EVENT_READ, template.process_events)
 
     # ------------------------------------------------------------------------------------------------------ the outside
 
@@ -200,7 +204,8 @@ class Scheduler:
         taken = {other.job for other in self._alive if not other.is_over}
         run.job = next(job for job in itertools.count() if job not in taken)
         timeout, shares = item_timeout(item, self._settings), self._sharing.shares(item)
-        run.order(item, self._index[id(item)], timeout, turn.attempt, shares=shares)
+        alive_timeout = self._settings.alive_timeout
+        run.order(item, self._index[id(item)], timeout, turn.attempt, alive_timeout=alive_timeout, shares=shares)
         self._sharing.started(run.base)
         self._selector.register(run.child.channel, selectors.EVENT_READ, functools.partial(self._hear, run))
         self._alive.append(run)
@@ -291,6 +296,9 @@ class Scheduler:
             return
         run.is_death_reported = True
         item = run.test
+        if run.is_stillborn and self._climb(run):
+            self._waiting.again(item, run.attempt)
+            return
         report = _failures.make_report(item, run.evidence())
         if run.leftovers:
             report.sections.append((_leftovers.SECTION, _leftovers.describe(run.leftovers)))
@@ -308,9 +316,20 @@ class Scheduler:
                 return
         self._replay.crash(item, report)
 
+    def _climb(self, run: ForkedRun) -> bool:
+        """Let tests come from another source, where a child shows no life; tell whether there is one."""
+        evidence = run.evidence()
+        if run.origin is self._source.template:
+            if not self._source.climb(evidence.summary):
+                return False
+            self._watch_template()
+        kind = self._source.source.choice.kind
+        self._statistics.climbs.append((run.test.nodeid, kind, evidence.summary, evidence.details))
+        return True
+
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
         others = {other.child.pid for other in self._alive if other is not run}
-        template = self._source.template if run.base is None else run.base.template
+        template = run.origin if run.base is None else run.base.template
         known = others | self._source.idle_pids() | self._sharing.pids()
         left = _leftovers.end_orphans(template.pid, known)
         self._statistics.leftovers += len(left)

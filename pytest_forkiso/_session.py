@@ -133,7 +133,10 @@ class ForkedSession:
         """Make the template; see `ChildSource`."""
         assert self.choice is not None  # noqa: S101 - only loops that `select` has registered ask
         collecting, self._collecting = self._collecting, None
-        return ChildSource(session, self.settings, self.choice, len(self._forked), collecting, shares=self._shares)
+        count = len(self._forked)
+        return ChildSource(
+            session, self.settings, self.choice, count, collecting, known=self._known, shares=self._shares
+        )
 
     def why_unshared(self) -> str:
         """Say why fixtures are not shared although they should be; empty where there is nothing to say."""

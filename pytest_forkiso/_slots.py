@@ -7,6 +7,7 @@ import os
 import tempfile
 
 _PHASES = ("setup", "call", "teardown")
+_NOT_BEGUN = len(_PHASES)
 _NOTE_LENGTH = 100
 # Bound now: a test may replace names of the module `os`, and is reported all the same.
 _fstat = os.fstat
@@ -66,6 +67,14 @@ class SlotTable:
     def note_phase(self, slot: Slot, phase: str) -> None:
         """Note that the child with these files has begun a phase."""
         self._page[slot.number] = _PHASES.index(phase)
+
+    def note_order(self, slot: Slot) -> None:
+        """Note that the child with these files has been told its test, and has not begun it."""
+        self._page[slot.number] = _NOT_BEGUN
+
+    def has_begun(self, slot: Slot) -> bool:
+        """Tell whether the child with these files has shown that it is alive, by beginning its test."""
+        return self._page[slot.number] != _NOT_BEGUN
 
     def phase(self, slot: Slot) -> str:
         """Give the phase that was noted last; that before all others, where a test wrote over the note."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -44,6 +46,10 @@ class Request(NamedTuple):
     collecting: Collecting | None
 
 
+class NotAlive(Exception):
+    """A template does not answer: a lock was held when its process was forked."""
+
+
 class Source(NamedTuple):
     """A template that is ready for its first fork.
 
@@ -79,6 +85,26 @@ def prepare(template: forkcore.Template, settings: Settings, code: str) -> forkc
     except BaseException:
         template.close()
         raise
+
+
+def check_alive(template: forkcore.Template, seconds: float) -> None:
+    """Wait for the first answer of a template that was forked from this process.
+
+    Args:
+        template: Ended and closed if it does not answer.
+        seconds: How long.
+
+    Raises:
+        NotAlive: It has not answered.
+    """
+    try:
+        template.ready(seconds)
+    except forkcore.TimeoutExpired:
+        os.kill(template.pid, signal.SIGKILL)  # our own child, and not waited for yet
+        template.close()
+        raise NotAlive(
+            f"a fork of pytest was not alive after {seconds:g} s: a lock was held; try --fork-template=bare"
+        ) from None
 
 
 def _preload(template: forkcore.Template, modules: tuple[str, ...]) -> None:

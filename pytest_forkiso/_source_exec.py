@@ -82,6 +82,14 @@ class Collecting:
             self._collected = _exec.Collected(*values)
         return self._collected
 
+    def is_usable(self) -> bool:
+        """Tell whether the template can be forked, and has the tests of this process; waits for it."""
+        try:
+            collected = self.wait()
+        except pytest.UsageError:
+            return False
+        return not collected.hazards and not compare(self._known.nodeids(), collected.nodeids)
+
     def _ready(self) -> None:
         try:
             self._template.ready()

@@ -11,7 +11,7 @@ import forkcore
 from pytest_forkiso import _baseline, _hazards, _memory
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._judgement import warned_in_vain
-from pytest_forkiso._source import prepare
+from pytest_forkiso._source import check_alive, prepare
 from pytest_forkiso._stream import flush_streams
 
 if TYPE_CHECKING:
@@ -39,4 +39,5 @@ def make_template(request: Request) -> forkcore.Template:
             )
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
+    check_alive(template, request.settings.alive_timeout)
     return prepare(template, request.settings, f"prepare({request.forks})")

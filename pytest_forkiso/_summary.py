@@ -17,6 +17,7 @@ class Statistics:
     leftovers: int = 0
     template_bytes: int = 0
     snapshots: int = 0
+    climbs: list[tuple[str, str, str, str]] = dataclasses.field(default_factory=list)
     unshared: dict[str, str] = dataclasses.field(default_factory=dict)
     fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=1001))
 
@@ -37,8 +38,12 @@ class Statistics:
         return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
 
     def findings(self) -> list[str]:
-        """Give a line for each fixture that could not be shared."""
-        return [
+        """Give lines for each test that was run from another source, and for each fixture that could not be shared."""
+        climbs = [
+            f"forkiso: from {nodeid} on, the template is '{kind}'. {summary}. Its stacks:\n{details}"
+            for nodeid, kind, summary, details in self.climbs
+        ]
+        return climbs + [
             f"forkiso: the fixture {name!r} was set up in each test's own process, because its set-up leaves {reason}"
             for name, reason in self.unshared.items()
         ]
