@@ -61,14 +61,14 @@ class Limits:
         wanted = f"{name}={self.values[name]}"
         if name == "memory" and sys.platform != "linux":
             raise Missing(wanted, LINUX, "this system does not limit address space")
-        if name == "processes" and os.getuid() == 0:
-            raise Missing(wanted, ORDINARY_USER, "the kernel does not count root's processes")
         limit = _STARTS[name](self, vanishing, is_alone) + self.values[name]
         reserve = SOON if name == "cpu" else _RESERVES.get(name, 0)
         kind = _KINDS[name]
         _, hard = resource.getrlimit(kind)
         if hard != resource.RLIM_INFINITY:
             limit, reserve = min(limit, hard), min(reserve, max(0, hard - limit))
+        if name == "processes" and not _binds_processes():
+            raise Missing(wanted, ORDINARY_USER, "the kernel does not count the processes of root")
         resource.setrlimit(kind, (limit, limit + reserve))
         self._set[name] = (limit, limit + reserve)
 
@@ -168,6 +168,28 @@ def _limit_of(error: BaseException) -> str:
     if isinstance(error, OSError):
         return _ERRNOS.get(error.errno or 0, "")
     return ""
+
+
+def _binds_processes() -> bool:
+    """Try whether the kernel refuses a process at the limit: who it does not count is not to be seen from inside.
+
+    That is root, whatever it is called in a user namespace, and everybody with CAP_SYS_RESOURCE or CAP_SYS_ADMIN.
+    """
+    from forkcore._sandbox_system import call
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, hard))
+    try:
+        # Not `os.fork`: the handlers that are registered for that are not to be called for a process that does nothing.
+        pid = call("fork")
+    except OSError:
+        return True
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    return False
 
 
 def _address_space() -> int:

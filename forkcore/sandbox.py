@@ -15,7 +15,6 @@ import dataclasses
 import fcntl  # noqa: F401 - as those below
 import marshal
 import os
-import re
 import signal
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +29,7 @@ from forkcore._sandbox_apply import Applied
 from forkcore._sandbox_credentials import CAPABILITIES
 from forkcore._sandbox_environment import CLEAN
 from forkcore._sandbox_limits import SOON
+from forkcore._sandbox_values import absolute, find_user, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     Path = str | os.PathLike[str]
 
 __all__ = ["CLEAN", "Applied", "Sandbox", "current", "parse_size"]
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -124,8 +121,8 @@ class Sandbox:
             raise ValueError("writable= names exceptions from read_only=True or private_tmp=True; neither is there")
         if self.visible and not self.private_tmp:
             raise ValueError("visible= names exceptions from private_tmp=True, which is not there")
-        for path in map(_absolute, self.writable):
-            for hidden in map(_absolute, self.hide):
+        for path in map(absolute, self.writable):
+            for hidden in map(absolute, self.hide):
                 if path == hidden or path.startswith(hidden + "/"):
                     raise ValueError(f"writable path {path!r} is hidden by {hidden!r}")
 
@@ -220,40 +217,6 @@ def current() -> Applied | None:
     return _sandbox_apply.current
 
 
-def parse_size(value: int | str, name: str = "size") -> int:
-    """Give the bytes of a size: a number above 0, or text as "512M".
-
-    Raises:
-        ValueError: It is no size; the text calls it by `name`.
-        TypeError: It is neither number nor text.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise TypeError(f"{name} must be a number of bytes or text as '512M', not {value!r}")
-    if isinstance(value, str):
-        match = _SIZE.fullmatch(value.strip())
-        size = int(match[1]) * _UNITS[match[2].upper()] if match else 0
-    else:
-        size = value
-    if size < 1:
-        raise ValueError(f"{name} must be a number of bytes above 0 or text as '512M', not {value!r}")
-    return size
-
-
-def _absolute(path: Path) -> str:
-    return os.path.realpath(os.path.expanduser(os.fspath(path)))
-
-
-def _find_user(user: str | int) -> tuple[int, int, tuple[int, ...]]:
-    """Give the numbers of a user, of its group, and of all its groups."""
-    import pwd
-
-    try:
-        entry = pwd.getpwuid(user) if isinstance(user, int) else pwd.getpwnam(user)
-    except KeyError as error:
-        raise LookupError(f"user={user!r}: there is no such user on this machine") from error
-    return entry.pw_uid, entry.pw_gid, tuple(os.getgrouplist(entry.pw_name, entry.pw_gid))
-
-
 def _itself(value: Any) -> Any:
     return value
 
@@ -263,7 +226,7 @@ def _always(_: object) -> bool:
 
 
 def _absolute_all(paths: Collection[Path]) -> tuple[str, ...]:
-    return tuple(map(_absolute, paths))
+    return tuple(map(absolute, paths))
 
 
 def _private_size(value: bool | int | str) -> int:  # noqa: FBT001 - as the user gives it
@@ -283,10 +246,10 @@ _BINDING: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("file_size", "file_size", parse_size),
     ("core_dumps", "no_core_dumps", _always),
     ("nice", "nice", _itself),
-    ("cwd", "cwd", _absolute),
+    ("cwd", "cwd", absolute),
     ("env", "env", _itself),
     ("umask", "umask", _itself),
-    ("home", "home", _absolute),
+    ("home", "home", absolute),
     ("private_tmp", "private_tmp", _private_size),
     ("read_only", "read_only", _always),
     ("writable", "writable", _absolute_all),
@@ -295,7 +258,7 @@ _BINDING: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("network", "network", _network_kind),
     ("signal_others", "own_signals", _always),
     ("hostname", "hostname", _itself),
-    ("user", "user", _find_user),
+    ("user", "user", find_user),
     ("capabilities", "capabilities", _itself),
     ("no_new_privs", "no_new_privs", _always),
     ("missing", "ignores_missing", _always),

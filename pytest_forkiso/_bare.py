@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import pytest
 
-from pytest_forkiso import _config, _hazards, _memory, _private
+from pytest_forkiso import _bounds_config, _hazards, _memory, _private
 from pytest_forkiso._inchild import InChild, Order, orphan_adoption, shared_death
 from pytest_forkiso._inner import PLUGIN_NAME
 from pytest_forkiso._slots import SlotTable, read_text
@@ -92,7 +92,7 @@ class OneTestSession:
             return None
         _private.redirect_terminal(session.config, self._terminal).close()
         self._table.slots[self._order.slot].clear()
-        _config.attach_bounds(found[0], _config.read_settings(session.config))
+        _bounds_config.attach_bounds(found[0], _bounds_config.read_bounds(session.config))
         in_child = InChild(session, self._table, self._output_limit)
         in_child.take_over()
         in_child.obey(self._end, self._order, found[0], self._started)

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from pytest_forkiso._profiles import ARGUMENTS, BOUNDS, SANDBOX_ARGUMENTS, Profiles, check_policy, read_profiles
+from pytest_forkiso._bounds_config import BoundsSettings, attach_bounds, read_bounds
+from pytest_forkiso._bounds_config import add_options as add_bounds_options
+from pytest_forkiso._profiles import ARGUMENTS
 from pytest_forkiso._share_config import SCOPES, ShareSettings, check_scope, read_share
 from pytest_forkiso._share_config import add_options as add_share_options
 
@@ -18,7 +20,6 @@ MARKER_HELP = (
     "freshly forked; after `timeout` seconds it is ended and has failed; fixtures of scopes up to `share` come from a "
     "snapshot. Further arguments say what it may use and touch."
 )
-AUDITS = ("list", "fail")
 TEMPLATES = ("auto", "fork", "exec", "bare", "early")
 COLLECTED = ("own", "all")
 
@@ -35,8 +36,7 @@ class Settings:
         template: Where the template comes from: one of `TEMPLATES`.
         output_limit: Bytes of captured output that are kept, for each stream of each phase.
         overlaps: Tests that are not forked run while forked ones do.
-        profiles: Marker arguments that were set outside of markers.
-        sandbox_missing: What happens to a test whose sandbox cannot be had.
+        bounds: What tests may use and touch.
         collects: Objects that the garbage collector looks at in a child: one of `COLLECTED`.
         alive_timeout: Seconds from its order to the beginning of a test, after which a child is taken for dead.
         share: Which fixtures come from snapshots.
@@ -49,8 +49,7 @@ class Settings:
     template: str
     output_limit: int
     overlaps: bool
-    profiles: Profiles
-    sandbox_missing: str
+    bounds: BoundsSettings
     collects: str
     alive_timeout: float
     share: ShareSettings
@@ -104,39 +103,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="Write what each test took to a page (FILE.html), as data (FILE.json), or as a trace for Perfetto and "
         "Chrome (FILE.trace.json). May be repeated.",
     )
-    group.addoption(
-        "--fork-profile",
-        dest="fork_profile",
-        metavar="NAME",
-        help="Bind all forked tests to what this profile says, as far as nothing else is said for them.",
-    )
-    group.addoption(
-        # An optional value would swallow a path that stands behind it; so these are options without a value.
-        "--fork-audit",
-        "--fork-audit=list",
-        dest="fork_audit",
-        action="store_const",
-        const="list",
-        help="List what each forked test leaves behind: processes, threads, files, changed settings and globals.",
-    )
-    group.addoption(
-        "--fork-audit=fail",
-        dest="fork_audit",
-        action="store_const",
-        const="fail",
-        help="As --fork-audit; a test that leaves anything behind fails.",
-    )
-    parser.addini("fork_audit", "As --fork-audit: list or fail; empty for none.", default="")
-    parser.addini("fork_profile", "As --fork-profile.", default="")
-    parser.addini("fork_profiles", "Profiles: 'name: memory = \"512M\", network = false'.", type="linelist", default=[])
-    parser.addini(
-        "fork_overrides", "Marker arguments by path: 'tests/db: network = true'.", type="linelist", default=[]
-    )
-    parser.addini(
-        "fork_sandbox_missing",
-        "What becomes of a test whose sandbox the system does not give: fail, skip or ignore.",
-        default="fail",
-    )
+    add_bounds_options(parser, group)
     add_share_options(parser, group)
     parser.addini("fork_template", "As --fork-template.", default="auto")
     parser.addini("fork_preload", "Modules that are imported before the first fork.", type="args", default=[])
@@ -169,24 +136,11 @@ def read_settings(config: pytest.Config) -> Settings:
         template=_read_template(_option_or_ini(config, "fork_template")),
         output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
         overlaps=bool(config.getini("fork_jobs_overlap")),
-        profiles=read_profiles(config, _option_or_ini(config, "fork_profile")),
-        sandbox_missing=check_policy(config.getini("fork_sandbox_missing"), "the ini option fork_sandbox_missing"),
+        bounds=read_bounds(config),
         collects=read_collected(config),
         alive_timeout=check_timeout(config.getini("fork_alive_timeout"), "the ini option fork_alive_timeout"),
         share=read_share(config),
     )
-
-
-def read_audit(config: pytest.Config) -> str:
-    """Say what is to be done about what tests leave behind: one of `AUDITS`, or empty for nothing.
-
-    Raises:
-        pytest.UsageError: The ini option has another value.
-    """
-    value = str(_option_or_ini(config, "fork_audit"))
-    if value and value not in AUDITS:
-        raise pytest.UsageError(f"the ini option fork_audit must be one of {', '.join(AUDITS)}, not {value!r}")
-    return value
 
 
 def _option_or_ini(config: pytest.Config, name: str) -> Any:
@@ -293,7 +247,7 @@ def is_forked(item: pytest.Item, settings: Settings) -> bool:
 
 def item_timeout(item: pytest.Item, settings: Settings) -> float | None:
     """Give the seconds that a forked test may take; None for ever. The closest marker with ``timeout=`` decides."""
-    argument = settings.profiles.arguments(item).get("timeout")
+    argument = settings.bounds.profiles.arguments(item).get("timeout")
     if argument is None:
         return settings.timeout
     if argument.value is None:
@@ -307,25 +261,12 @@ def item_share(item: pytest.Item, settings: Settings) -> str:
     Raises:
         pytest.UsageError: It is no scope; names the test and where it stands.
     """
-    argument = settings.profiles.arguments(item).get("share")
+    argument = settings.bounds.profiles.arguments(item).get("share")
     if argument is None:
         return settings.share.widest
     if argument.value is None:
         return SCOPES[0]
     return check_scope(argument.value, f"{item.nodeid}: share= of {argument.source}")
-
-
-def attach_bounds(item: pytest.Item, settings: Settings) -> None:
-    """Find what a forked test is bound to, and remember it at the item.
-
-    Raises:
-        pytest.UsageError: A value is wrong; names the test and where the value stands.
-    """
-    arguments = settings.profiles.arguments(item)
-    if any(arguments[name].value is not None for name in SANDBOX_ARGUMENTS.intersection(arguments)):
-        from pytest_forkiso._bounds import make_bounds
-
-        item.stash[BOUNDS] = make_bounds(item, arguments, settings.sandbox_missing)
 
 
 def check_marker(item: pytest.Item, settings: Settings) -> None:
@@ -346,5 +287,5 @@ def check_marker(item: pytest.Item, settings: Settings) -> None:
                 f"{item.nodeid}: the marker 'forked' has no argument {unknown[0]!r}; it takes: {known}"
             )
     item_timeout(item, settings)
-    attach_bounds(item, settings)
+    attach_bounds(item, settings.bounds)
     item_share(item, settings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import pytest
 
 import forkcore
-from pytest_forkiso import _config, _hazards, _private
+from pytest_forkiso import _bounds_config, _hazards, _private
 from pytest_forkiso._events import encode
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._inner import PLUGIN_NAME
@@ -143,9 +143,9 @@ class CollectingSession(CollectedList):
             _private.set_nodeid(item, final)
             chosen.append(item)
         self._session.items[:] = chosen
-        settings = _config.read_settings(self._config)
+        settings = _bounds_config.read_bounds(self._config)
         for item in chosen:
-            _config.attach_bounds(item, settings)
+            _bounds_config.attach_bounds(item, settings)
         self.found.clear()
         _private.redirect_terminal(self._config, self._terminal).close()
         if not self._plan.is_worker:  # tests, and plugins while they run, see no worker where there is none

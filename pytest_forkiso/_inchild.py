@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import pytest
 
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
-from pytest_forkiso._config import read_audit, read_collected
+from pytest_forkiso._bounds_config import read_audit
+from pytest_forkiso._config import read_collected
 from pytest_forkiso._events import Plain
 from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._profiles import BOUNDS

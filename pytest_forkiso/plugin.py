@@ -11,6 +11,7 @@ import pytest
 
 from pytest_forkiso import _baseline, _config, _report, hookspecs
 from pytest_forkiso._audit_summary import AuditSummary
+from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._inner import is_inner
 from pytest_forkiso._session import ForkedSession
 
@@ -55,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
     _report.install(config)
-    if _config.read_audit(config):
+    if read_audit(config):
         importlib.import_module("pytest_forkiso._audit")  # here, so that no child has to load it
         if not is_inner(config):
             config.pluginmanager.register(AuditSummary(), "forkiso-audit-summary")

@@ -22,7 +22,7 @@ LAYERS = [
     ["_state"],
     ["_fds", "_hazards", "_signals"],
     ["_bell", "_proc", "_title"],
-    ["_sandbox_missing", "_sandbox_system"],
+    ["_sandbox_missing", "_sandbox_system", "_sandbox_values"],
     ["_sandbox_credentials", "_sandbox_landlock", "_sandbox_limits", "_sandbox_mounts", "_sandbox_namespaces"],
     ["_sandbox_environment", "_sandbox_seccomp"],
     ["_sandbox_steps"],

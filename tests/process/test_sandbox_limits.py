@@ -106,6 +106,15 @@ def test_processes_of_root_are_not_counted_unless_it_becomes_somebody() -> None:
         assert do(template, sandbox, "fork_bomb", 6).errno == "EAGAIN"
 
 
+@pytest.mark.skipif("root" not in IDENTITIES, reason="is for root")
+def test_root_under_another_name_is_not_counted_either() -> None:
+    """Who is root outside of a user namespace is not to be told from others inside: it is tried."""
+    with forkcore.new(cwd="/").eval("import sandbox_targets; sandbox_targets.become_ordinary_in_name()") as template:
+        assert do(template, None, "facts").result["uid"] == 1000
+        with pytest.raises(SandboxUnavailable, match=r"processes=5 needs an ordinary user"):
+            do(template, Sandbox(processes=5), "fork_bomb", 1)
+
+
 def test_processes_are_limited_without_user_namespaces_too() -> None:
     """The processes that the user has are counted before, then."""
     with make_template("ordinary", "namespaces") as template:
