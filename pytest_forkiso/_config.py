@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +14,9 @@ from pytest_forkiso._bounds_config import add_options as add_bounds_options
 from pytest_forkiso._profiles import ARGUMENTS
 from pytest_forkiso._share_config import SCOPES, ShareSettings, check_scope, read_share
 from pytest_forkiso._share_config import add_options as add_share_options
+
+if TYPE_CHECKING:
+    import argparse
 
 MARKER_HELP = (
     "forked(*, timeout=None, share=None, profile=None, memory=None, ...): run this test in a process of its own, "
@@ -96,6 +99,14 @@ def add_options(parser: pytest.Parser) -> None:
         "conftest files ('early'), or whichever is safe ('auto').",
     )
     group.addoption(
+        "--fork-workers",
+        action="store_true",
+        dest="fork_workers",
+        default=False,
+        help="Fork pytest-xdist's workers of this machine from one template, which has pytest, its plugins and what is "
+        "to be preloaded imported.",
+    )
+    group.addoption(
         "--fork-report",
         action="append",
         dest="fork_report",
@@ -130,7 +141,7 @@ def read_settings(config: pytest.Config) -> Settings:
     """
     return Settings(
         forks_all=bool(config.getoption("forked", False)),
-        preload=_read_modules(config),
+        preload=read_modules(config, config.option),
         timeout=_read_timeout(config),
         jobs=_read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs"),
         template=_read_template(_option_or_ini(config, "fork_template")),
@@ -148,8 +159,14 @@ def _option_or_ini(config: pytest.Config, name: str) -> Any:
     return config.getini(name) if value is None else value
 
 
-def _read_modules(config: pytest.Config) -> tuple[str, ...]:
-    values = [*config.getini("fork_preload"), *(config.getoption("fork_preload", None) or [])]
+def read_modules(config: pytest.Config, options: argparse.Namespace) -> tuple[str, ...]:
+    """Read which modules a template shall import, from the ini file and from options.
+
+    Args:
+        config: Of the session.
+        options: Its own, or those that are known earlier.
+    """
+    values = [*config.getini("fork_preload"), *(getattr(options, "fork_preload", None) or [])]
     names = [name.strip() for value in values for name in value.split(",")]
     return tuple(dict.fromkeys(name for name in names if name))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _baseline, _config, _report, hookspecs
+from pytest_forkiso import _baseline, _config, _report, _workers, hookspecs
 from pytest_forkiso._audit_summary import AuditSummary
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._inner import is_inner
@@ -38,6 +38,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     if is_inner(early_config):
         return (yield)
+    _workers.install_early(early_config)
     watch = _baseline.note(early_config).watch
     try:
         return (yield)
@@ -56,6 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
     _report.install(config)
+    _workers.install(config)
     if read_audit(config):
         importlib.import_module("pytest_forkiso._audit")  # here, so that no child has to load it
         if not is_inner(config):

@@ -23,7 +23,7 @@ import pytest
 def test_passes(): pass
 def test_fails(): assert 1 == 2
 def test_crashes(): os.abort()
-@pytest.mark.forked(timeout=0.3)
+@pytest.mark.forked(timeout=1.5)
 def test_hangs(): time.sleep(100)
 @pytest.mark.skip(reason="not here")
 def test_skipped(): pass
@@ -71,7 +71,7 @@ def test_all_sorts_of_tests(suite: Suite) -> None:
     assert tests["test_leaves"]["leftovers"] == 1
     assert tests["test_skipped"]["message"] == "Skipped: not here"
     assert "assert 1 == 2" in tests["test_fails"]["details"]
-    assert tests["test_hangs"]["steps"]["call"][1] - tests["test_hangs"]["steps"]["call"][0] >= 0.3
+    assert tests["test_hangs"]["steps"]["call"][1] - tests["test_hangs"]["steps"]["call"][0] >= 1
     assert len({test["pid"] for test in tests.values()}) == len(tests)
     assert tests["test_large"]["private_bytes"] - tests["test_passes"]["private_bytes"] > 25_000_000
     assert tests["test_large"]["page_faults"] > tests["test_passes"]["page_faults"] > 0
