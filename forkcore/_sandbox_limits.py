@@ -22,6 +22,7 @@ SOON = 5
 """CPU seconds between SIGXCPU and SIGKILL."""
 _WHOLE = 0.9  # the kernel counts in whole seconds; a tenth is what a fresh child has used at the most
 
+_LINUX_ONLY = ("memory", "processes")
 _PAGE = resource.getpagesize()
 # What is kept back for whoever has to say that a limit was reached: see `Limits.relax`.
 _RESERVES = {"memory": 64 << 20, "open_files": 16, "file_size": 64 << 20}
@@ -59,8 +60,8 @@ class Limits:
             OSError: It could not be set.
         """
         wanted = f"{name}={self.values[name]}"
-        if name == "memory" and sys.platform != "linux":
-            raise Missing(wanted, LINUX, "this system does not limit address space")
+        if name in _LINUX_ONLY and sys.platform != "linux":
+            raise Missing(wanted, LINUX, "this system does not limit it, or does not tell what is used")
         limit = _STARTS[name](self, vanishing, is_alone) + self.values[name]
         reserve = SOON if name == "cpu" else _RESERVES.get(name, 0)
         kind = _KINDS[name]

@@ -57,8 +57,8 @@ class Application:
                 Missing(name, LINUX, "this is another system") for name in _LINUX_ONLY if name in self.fields
             ]
         self._change_place()
-        self._change_user()
         if sys.platform == "linux":
+            self._change_user()
             self._give_up_rights()
         self._limit()
         _sandbox_environment.change(self.fields, has_private_folder="private_tmp" in self.means)
@@ -138,12 +138,13 @@ class Application:
             _sandbox_mounts.arrange(
                 read_only="read_only" in fields,
                 writable=fields.get("writable", ()),
-                visible=fields.get("visible", ()),
+                visible=(*fields.get("visible", ()), *(fields[name] for name in ("cwd", "home") if name in fields)),
                 hidden=fields.get("hide", ()),
                 private_size=fields.get("private_tmp"),
             )
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+            is_of_path = error.filename in fields.get("writable", ())
+            if is_of_path or error.errno not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
                 raise
             self._lack_mounts(MOUNTS, error)
         else:
@@ -255,4 +256,4 @@ class Application:
 
 
 _PLACES = ("read_only", "hide", "private_tmp")
-_LINUX_ONLY = ("network", "hostname", *_PLACES, "capabilities", "own_signals", "no_new_privs")
+_LINUX_ONLY = ("network", "hostname", *_PLACES, "user", "capabilities", "own_signals", "no_new_privs")

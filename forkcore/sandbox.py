@@ -68,8 +68,8 @@ class Sandbox:
             ``/dev/shm``, which is a new one. Where there are no mount namespaces, Landlock is used: modes, owners and
             times of files can be changed then, and ``/dev/shm`` is the common one.
         writable: Paths of directories and files that stay as they are, for `read_only` and `private_tmp`.
-        visible: Paths below ``/tmp`` that are to be seen in a private one as well. Working directory, interpreter and
-            the entries of ``sys.path`` are, without being named.
+        visible: Paths below ``/tmp`` that are to be seen in a private one as well. Working directory, home, interpreter
+            and the entries of ``sys.path`` are, without being named.
         hide: Paths that are empty for this process; those that are not there are left alone.
         network: False for no other network than a loopback device of its own; "none" for not even that.
         signal_others: Whether it may send signals to processes that it has not made.

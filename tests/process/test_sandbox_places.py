@@ -164,6 +164,27 @@ def test_what_the_program_is_made_of_stays_in_a_private_tmp() -> None:
         assert (Path(folder) / "out" / "file").exists()
 
 
+def test_a_working_directory_that_is_asked_for_stays_visible(template: forkcore.Template) -> None:
+    """In a private ``/tmp``, without being named twice."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o777)
+        sandbox = Sandbox(private_tmp=True, cwd=folder)
+        assert do(template, sandbox, "facts").result["cwd"] == folder
+        assert do(template, sandbox, "write", "file", 1).result == 1
+        assert (Path(folder) / "file").exists()
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="the folder must be another user's")
+def test_a_writable_place_out_of_reach(place: Path) -> None:
+    """Is an error of its own, and no sign that mounts are forbidden."""
+    (place / "inner").chmod(0o700)
+    with (
+        make_template("ordinary") as template,
+        pytest.raises(forkcore.RemoteError, match=r"PermissionError.*inner/deep"),
+    ):
+        do(template, Sandbox(read_only=True, writable=[place / "inner" / "deep"]), "facts")
+
+
 def test_hidden_places(template: forkcore.Template, place: Path) -> None:
     """A directory is empty, a file too; what is not there is no error, and others see all."""
     (place / "inner" / "secret").write_text("hidden")
