@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from forkcore._executor_child import retire
     from forkcore._many import Waited
     from forkcore._server import take_args
-    from forkcore._state import ExitStatus, ResourceUsage
+    from forkcore._status import ExitStatus, ResourceUsage
     from forkcore._sync import Template
     from forkcore._sync_child import Child, wait
     from forkcore.errors import (
@@ -75,9 +75,9 @@ _HOMES = {
     "Channel": "_child",
     "Child": "_sync_child",
     "Context": "_context",
-    "ExitStatus": "_state",
+    "ExitStatus": "_status",
     "ForkExecutor": "executor",
-    "ResourceUsage": "_state",
+    "ResourceUsage": "_status",
     "Sandbox": "sandbox",
     "Template": "_sync",
     "Waited": "_many",

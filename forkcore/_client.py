@@ -9,9 +9,9 @@ from typing import Generic
 from forkcore import _messages as m
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._items import Item, option_fields
-from forkcore._link import LinkT, RemoteProcess
+from forkcore._link import LinkT, RemoteProcess, check_alive
 from forkcore._running import ChildCore
-from forkcore.errors import ObjectSpent, TemplateDied
+from forkcore.errors import ObjectSpent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from forkcore._messages import Field
     from forkcore._proc import DirectProcess
     from forkcore._state import ChildRecord
-    from forkcore.errors import ForkcoreError
 
 
 # What goes with one FORK_RUN through the template; more of it goes to a process of its own first.
@@ -285,25 +284,3 @@ def start_child(link: LinkT, kind: int, fields: list[Field], items: list[Item]) 
     record = link.connection.new_child()
     link.connection.queue(kind, record.identifier, payload, fds)
     return channel, record
-
-
-def check_alive(link: LinkT, process: RemoteProcess[LinkT] | DirectProcess | None) -> None:
-    """Refuse to queue for a template that is known to be gone.
-
-    Raises:
-        TemplateDied: It is.
-        ForkcoreError: Why it was never made.
-    """
-    if link.connection.is_lost:
-        raise died(process)
-
-
-def died(process: RemoteProcess[LinkT] | DirectProcess | None) -> ForkcoreError:
-    """Make the exception that says what became of a template."""
-    if process is None:
-        return TemplateDied("the template is gone")
-    if isinstance(process, RemoteProcess) and process.failure is not None:
-        return process.failure
-    status = process.status if isinstance(process, RemoteProcess) else process.poll()
-    end = "is gone" if status is None else str(status)
-    return TemplateDied(f"the template (pid {process.pid}) {end}", process.pid, status)

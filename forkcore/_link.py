@@ -15,14 +15,15 @@ from typing import Generic, TypeVar
 from forkcore._fds import close_all, encode_descriptors, receive
 from forkcore._proc import ORPHANS, DirectProcess
 from forkcore._state import Connection
-from forkcore.errors import ProtocolError
+from forkcore.errors import ProtocolError, TemplateDied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import ClassVar
 
-    from forkcore._state import ChildRecord, ExitStatus
+    from forkcore._state import ChildRecord
+    from forkcore._status import ExitStatus
     from forkcore.errors import ForkcoreError
 
 LinkT = TypeVar("LinkT", bound="Link")
@@ -211,6 +212,28 @@ class RemoteProcess(Generic[LinkT]):
     def failure(self) -> ForkcoreError | None:
         """Why it was not made, or did not run its function."""
         return self.record.failure
+
+
+def check_alive(link: LinkT, process: RemoteProcess[LinkT] | DirectProcess | None) -> None:
+    """Refuse to queue for a template that is known to be gone.
+
+    Raises:
+        TemplateDied: It is.
+        ForkcoreError: Why it was never made.
+    """
+    if link.connection.is_lost:
+        raise died(process)
+
+
+def died(process: RemoteProcess[LinkT] | DirectProcess | None) -> ForkcoreError:
+    """Make the exception that says what became of a template."""
+    if process is None:
+        return TemplateDied("the template is gone")
+    if isinstance(process, RemoteProcess) and process.failure is not None:
+        return process.failure
+    status = process.status if isinstance(process, RemoteProcess) else process.poll()
+    end = "is gone" if status is None else str(status)
+    return TemplateDied(f"the template (pid {process.pid}) {end}", process.pid, status)
 
 
 def forget_everything() -> None:

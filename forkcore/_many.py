@@ -6,7 +6,7 @@ import time
 from typing import Generic, NamedTuple, TypeVar
 
 from forkcore import _steps
-from forkcore._base import ChildBase
+from forkcore._base_child import ChildBase
 from forkcore._proc import DirectProcess
 
 TYPE_CHECKING = False

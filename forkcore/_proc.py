@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 
-from forkcore._state import UNKNOWN_STATUS, ExitStatus, ResourceUsage, decode_status
+from forkcore._status import UNKNOWN_STATUS, ExitStatus, ResourceUsage, decode_status
 
 FIRST_PAUSE = 0.0005
 LAST_PAUSE = 0.05

@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
-    from forkcore._state import ChildRecord, ExitStatus
+    from forkcore._state import ChildRecord
+    from forkcore._status import ExitStatus
     from forkcore.errors import ForkcoreError
 
 

@@ -17,7 +17,7 @@ from forkcore import _messages as m
 from forkcore._call import Call, pack_fork_failure, pair
 from forkcore._fds import open_missing_standard
 from forkcore._signals import ignore_children
-from forkcore._template import TemplateProcess
+from forkcore._template_loop import TemplateLoop
 from forkcore._wire import encode, encode_identifier
 
 TYPE_CHECKING = False
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from forkcore._wire import Frame
 
 
-class Server(TemplateProcess):
+class Server(TemplateLoop):
     """One idle template process, and the commands that it takes."""
 
     __slots__ = ("_loop",)

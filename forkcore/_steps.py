@@ -12,8 +12,7 @@ import signal
 import socket
 import time
 
-from forkcore._client import died
-from forkcore._link import RemoteProcess
+from forkcore._link import RemoteProcess, died
 from forkcore._proc import ORPHANS, DirectProcess
 from forkcore.errors import ForkcoreError, TimeoutExpired
 

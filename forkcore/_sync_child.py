@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forkcore import _many, _steps
-from forkcore._base import ChildBase
+from forkcore._base_child import ChildBase
 from forkcore._sync_any import wait_for_any
 from forkcore.errors import TimeoutExpired
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from forkcore._state import ExitStatus
+    from forkcore._status import ExitStatus
     from forkcore._steps import Steps, T
     from forkcore._sync_link import SyncLink
 

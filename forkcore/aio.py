@@ -17,7 +17,8 @@ import functools
 
 import forkcore
 from forkcore import _many, _steps
-from forkcore._base import ChildBase, TemplateBase
+from forkcore._base import TemplateBase
+from forkcore._base_child import ChildBase
 from forkcore._loops import perform, send, send_in_background
 from forkcore.errors import TimeoutExpired
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from typing import ParamSpec, Self
 
     from forkcore._running import ChildCore
-    from forkcore._state import ExitStatus
+    from forkcore._status import ExitStatus
     from forkcore._sync_link import SyncLink
     from forkcore.sandbox import Sandbox
 

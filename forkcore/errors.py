@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from forkcore._state import ExitStatus
+    from forkcore._status import ExitStatus
 
 
 class ForkcoreError(Exception):

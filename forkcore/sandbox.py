@@ -34,7 +34,7 @@ from forkcore._sandbox_values import absolute, find_user, parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
-    from forkcore._state import ExitStatus
+    from forkcore._status import ExitStatus
 
     Path = str | os.PathLike[str]
 

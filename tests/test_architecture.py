@@ -19,6 +19,7 @@ LAYERS = [
     ["_executor_child"],
     ["_messages"],
     ["_wire"],
+    ["_status"],
     ["_state"],
     ["_fds", "_hazards", "_signals"],
     ["_bell", "_proc", "_title"],
@@ -30,8 +31,9 @@ LAYERS = [
     ["_exec", "_child", "_items"],
     ["_call", "_leave", "_link"],
     ["_template", "_running", "_sync_link"],
-    ["_client", "_server", "_sync_any"],
-    ["_steps", "_base", "_spawn"],
+    ["_client", "_template_loop", "_sync_any"],
+    ["_server"],
+    ["_steps", "_base", "_base_child", "_spawn"],
     ["_many"],
     ["_sync_child"],
     ["_sync"],
@@ -58,6 +60,7 @@ TEMPLATE_MODULES = [
     "_signals",
     "_call",
     "_template",
+    "_template_loop",
     "_server",
 ]
 LIGHT = {"_signal", "_socket", "atexit", "gc", "posix", "select", "sys", "__future__"}

@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from forkcore import _messages as m
 from forkcore import errors
-from forkcore._state import (
-    UNKNOWN_STATUS,
-    Connection,
-    ExitStatus,
-    ResourceUsage,
-    decode_failure,
-    decode_status,
-)
+from forkcore._state import Connection, decode_failure
+from forkcore._status import UNKNOWN_STATUS, ExitStatus, ResourceUsage, decode_status
 from forkcore._wire import Decoder, encode
 
 
