@@ -17,6 +17,7 @@ from pytest_forkiso._inner import is_inner
 from pytest_forkiso._worker_server import WorkerServer
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 
@@ -31,19 +32,19 @@ def install_early(config: pytest.Config) -> None:
     A run that was started in a worker cannot be told from that worker yet, and waits for `install`.
     """
     if _WORKER not in os.environ:
-        install(config)
+        install(config, config.known_args_namespace)
 
 
-def install(config: pytest.Config) -> None:
+def install(config: pytest.Config, options: argparse.Namespace) -> None:
     """Begin to prepare the template, where this process is going to be pytest-xdist's controller.
 
     Args:
-        config: With the options that are known before conftest files are loaded, at least.
+        config: Of the session.
+        options: Its own, or those that are known before conftest files are loaded.
 
     Raises:
         pytest.UsageError: pytest-xdist is not there.
     """
-    options = config.known_args_namespace
     if not options.fork_workers or hasattr(config, "workerinput") or is_inner(config):
         return
     if config.pluginmanager.hasplugin(_NAME):

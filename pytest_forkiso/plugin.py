@@ -57,7 +57,7 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
     _report.install(config)
-    _workers.install(config)
+    _workers.install(config, config.option)
     if read_audit(config):
         importlib.import_module("pytest_forkiso._audit")  # here, so that no child has to load it
         if not is_inner(config):

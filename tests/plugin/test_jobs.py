@@ -193,3 +193,15 @@ def test_an_unmarked_test_ends_the_run_beside_forked_ones(suite: Suite) -> None:
     run = suite.run("-p", "forkiso", "-o", "fork_jobs_overlap=true", "-x")
     assert run.outcomes() == {"test_here": "failed"}
     assert not suite.processes()
+
+
+@pytest.mark.parametrize("style", ["progress", "count", "classic"])
+def test_progress_is_pytest_s_own(suite: Suite, style: str) -> None:
+    """Each test has its line, with the share that is done, as where pytest runs them one after another."""
+    suite.write(test_n="import pytest\n@pytest.mark.parametrize('n', range(8))\ndef test_n(n): pass")
+    options = ("-v", "-o", f"console_output_style={style}")
+    plain, many = suite.plain(*options), suite.forked("--fork-jobs=3", *options)
+    lines = [line for line in many.out.splitlines() if line.startswith("test_n.py::")]
+    assert lines == [line for line in plain.out.splitlines() if line.startswith("test_n.py::")]
+    assert len(lines) == 8
+    assert lines[3].endswith({"progress": "[ 50%]", "count": "[4/8]", "classic": "PASSED"}[style])

@@ -330,3 +330,10 @@ def test_a_run_inside_of_a_worker(suite: Suite) -> None:
     process = suite.start(*WORKERS)
     assert process.finish().code == 0
     assert (suite.path / "parent").read_text().strip() != str(process.pid)
+
+
+def test_loaded_by_a_conftest_file(suite: Suite) -> None:
+    """Then the option is known late, and works."""
+    suite.write(conftest="pytest_plugins = ['pytest_forkiso.plugin']", test_a="def test_a(): pass")
+    run = suite.run("-p", "xdist", "-n", "1", "--fork-workers", "-v")
+    assert (run.code, run.outcomes()) == (0, {"test_a": "passed"}), run.out

@@ -89,3 +89,14 @@ def test_sandbox(tmp_path: Path) -> None:
         assert len(figures) > 15
         assert set(figures) >= {"none", "strict", "network=False"}
     assert "| strict |" in text
+
+
+def test_workers(tmp_path: Path) -> None:
+    """Both ways to get workers of pytest-xdist give all figures."""
+    pytest.importorskip("xdist")
+    small = ["--rounds", "1", "--workers", "1", "--modules", "json,decimal"]
+    text = run("benchmarks.workers", *small, "--json", tmp_path / "results.json")
+    runs = json.loads((tmp_path / "results.json").read_text())["workers"]["1"]
+    assert {name: one["reason"] for name, one in runs.items()} == dict.fromkeys(("xdist", "xdist --fork-workers"))
+    assert all(one["median"][metric] > 0 for one in runs.values() for metric in ("ready", "cpu", "memory"))
+    assert "### Aims" in text
