@@ -109,14 +109,20 @@ def _reruns_count(item: pytest.Item) -> int | None:
 
 
 def _reruns_failed(item: pytest.Item, count: int, attempts: int) -> bool:
-    option = item.config.option
-    if getattr(option, "only_rerun", None) or getattr(option, "rerun_except", None):
-        return False  # these choose by exceptions, and a crash has none
-    if attempts >= count:
-        return False
     plugin: Any = _rerunfailures(item.config)
+    if attempts >= count or _chooses_by_exception(item) or not plugin.get_reruns_condition(item):
+        return False
     delay = plugin.get_reruns_delay(item)
     if delay:
         factor = getattr(plugin, "get_reruns_delay_backoff_factor", None)
         time.sleep(delay * (factor(item) if factor is not None else 1.0) ** attempts)
     return True
+
+
+def _chooses_by_exception(item: pytest.Item) -> bool:
+    """Tell whether only some exceptions are tried again: a crash has none to compare."""
+    marker = item.get_closest_marker("flaky")
+    for name in ("only_rerun", "rerun_except"):
+        if (marker is not None and name in marker.kwargs) or getattr(item.config.option, name, None):
+            return True
+    return False

@@ -126,13 +126,14 @@ def socket_server(environment: dict[str, str], folder: Path) -> Iterator[str]:
     ) as server:
         try:
             # Whoever looks for it by a connection would be its client.
-            wait_for(lambda: server.poll() is not None or _is_bound(port), "the socket server listens")
+            wait_for(lambda: server.poll() is not None or is_bound(port), "the socket server listens")
             yield f"127.0.0.1:{port}"
         finally:
             server.kill()
 
 
-def _is_bound(port: int) -> bool:
+def is_bound(port: int) -> bool:
+    """Tell whether somebody has the port, without a connection, which a server may serve only once."""
     with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
         return False
     return True

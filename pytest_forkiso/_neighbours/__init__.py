@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _IN_BOTH = {
     "allure_pytest.plugin": "allure",
     "flaky.flaky_pytest_plugin": "flaky",
-    "inline_snapshot.pytest_plugin": "inline_snapshot",
     "pytest_benchmark.plugin": "benchmark",
     "pytest_html.plugin": "html",
     "syrupy": "syrupy",
