@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
+_BY_INTERRUPT = -1  # no exit code: whoever started the process is to see that SIGINT has ended it
+
+
 class ExitBarrier:
     """An exit handler between those of a template and those of its children, which registered theirs later.
 
@@ -70,7 +73,7 @@ def call(function: Callable[..., object], channel: Any, arguments: list[Any]) ->
     except BaseException as error:  # noqa: BLE001 - the last frame of the user's program
         _print_exception(error)
         if isinstance(error, KeyboardInterrupt):
-            _end_by_interrupt()
+            code = _BY_INTERRUPT
     finally:
         if arguments:
             # Files among them are closed by this, and so flushed.
@@ -78,18 +81,12 @@ def call(function: Callable[..., object], channel: Any, arguments: list[Any]) ->
         leave(code)
 
 
-def _end_by_interrupt() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            continue
-    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
-    posix.kill(posix.getpid(), _signal.SIGINT)
-
-
 def leave(code: int) -> NoReturn:
-    """End the process, in the order of a program's end: the function's threads, its exit handlers, what is buffered."""
+    """End the process, in the order of a program's end: the function's threads, its exit handlers, what is buffered.
+
+    Args:
+        code: To exit with, or `_BY_INTERRUPT`.
+    """
     try:
         if len(_current_frames()) > 1 and "threading" in sys.modules:
             sys.modules["threading"]._shutdown()  # noqa: SLF001 - as the interpreter's own end does
@@ -103,8 +100,12 @@ def leave(code: int) -> NoReturn:
                     stream.flush()
                 except (OSError, ValueError, AttributeError):
                     code = code or 120  # what Python itself exits with where stdout cannot be flushed
+        if code == _BY_INTERRUPT:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+            posix.kill(posix.getpid(), _signal.SIGINT)
     finally:
-        _exit(code)
+        # 130 is what a shell shows for SIGINT; it gets there where that is blocked.
+        _exit(code if code >= 0 else 130)
 
 
 def _exit_code(error: SystemExit) -> int:

@@ -20,6 +20,7 @@ from forkcore._link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 from helpers import is_gone, process_state, wait_for
 
@@ -105,6 +106,21 @@ def check_ways_to_fail(template: forkcore.Template, capfd: pytest.CaptureFixture
     with template.fork().send_arg(str(int(signal.SIGINT))).run("targets:kill_itself") as child:
         assert child.wait().signal == signal.SIGINT
     assert "KeyboardInterrupt" in capfd.readouterr().err
+
+
+def test_an_interrupted_child_ends_as_a_program_does(template: forkcore.Template, tmp_path: Path) -> None:
+    """Its exit handlers run, its files are flushed, and SIGINT is what has ended it."""
+    log, out = tmp_path / "log", tmp_path / "out"
+    template.eval(
+        "def interrupt(channel, out):\n"
+        "    import atexit\n"
+        f"    atexit.register(lambda: open({str(log)!r}, 'w').write('done'))\n"
+        "    out.write('written')\n"
+        "    raise KeyboardInterrupt"
+    )
+    with out.open("w") as file, template.send_fd(file).run(":interrupt") as child:
+        assert child.wait().signal == signal.SIGINT
+    assert (log.read_text(), out.read_text()) == ("done", "written")
 
 
 def test_a_lost_descendant_does_not_keep_the_status(template: forkcore.Template) -> None:
