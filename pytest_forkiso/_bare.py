@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import sys
 import time
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -52,6 +53,7 @@ def run(channel: socket.socket, plan: bytes) -> NoReturn:
     table = SlotTable(descriptors)
     slot = table.slots[order.slot]
     session = OneTestSession(end, order, table, output_limit)
+    session.known_modules = frozenset(sys.modules)
     table.note_phase(slot, "setup")
     code = pytest.main(arguments, plugins=[session])
     flush_streams()
@@ -62,7 +64,11 @@ def run(channel: socket.socket, plan: bytes) -> NoReturn:
 
 
 class OneTestSession:
-    """Turns a session of pytest into one that runs a single test."""
+    """Turns a session of pytest into one that runs a single test.
+
+    Attributes:
+        known_modules: Names of those that the template had.
+    """
 
     __name__ = PLUGIN_NAME  # what pluggy registers it as
 
@@ -73,6 +79,7 @@ class OneTestSession:
         self._output_limit = output_limit
         self._started = time.monotonic()
         self._terminal: TextIO | None = None
+        self.known_modules: frozenset[str] = frozenset()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -94,5 +101,5 @@ class OneTestSession:
         self._table.slots[self._order.slot].clear()
         _bounds_config.attach_bounds(found[0], _bounds_config.read_bounds(session.config))
         in_child = InChild(session, self._table, self._output_limit)
-        in_child.take_over()
+        in_child.take_over(self.known_modules)
         in_child.obey(self._end, self._order, found[0], self._started)

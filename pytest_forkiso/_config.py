@@ -23,6 +23,8 @@ MARKER_HELP = (
     "freshly forked; after `timeout` seconds it is ended and has failed; fixtures of scopes up to `share` come from a "
     "snapshot. Further arguments say what it may use and touch."
 )
+LEARNED = "auto"
+"""In the place of a module to preload: those that earlier runs have found worth it."""
 TEMPLATES = ("auto", "fork", "exec", "bare", "early")
 COLLECTED = ("own", "all")
 
@@ -34,6 +36,7 @@ class Settings:
     Attributes:
         forks_all: Every test runs in a child, marked or not.
         preload: Modules that the template imports before its first fork.
+        learns_preload: Modules that tests import late are preloaded in the next run.
         timeout: Seconds for each test; None for ever.
         jobs: Children that run tests at a time.
         template: Where the template comes from: one of `TEMPLATES`.
@@ -47,6 +50,7 @@ class Settings:
 
     forks_all: bool
     preload: tuple[str, ...]
+    learns_preload: bool
     timeout: float | None
     jobs: int
     template: str
@@ -76,7 +80,8 @@ def add_options(parser: pytest.Parser) -> None:
         action="append",
         dest="fork_preload",
         metavar="MOD[,MOD]",
-        help="Modules that are imported once, before the first test's process is forked. May be repeated.",
+        help="Modules that are imported once, before the first test's process is forked; 'auto' for those that tests "
+        "of earlier runs have imported late. May be repeated.",
     )
     group.addoption(
         "--fork-timeout",
@@ -142,6 +147,7 @@ def read_settings(config: pytest.Config) -> Settings:
     return Settings(
         forks_all=bool(config.getoption("forked", False)),
         preload=read_modules(config, config.option),
+        learns_preload=learns_preload(config),
         timeout=_read_timeout(config),
         jobs=_read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs"),
         template=_read_template(_option_or_ini(config, "fork_template")),
@@ -166,9 +172,18 @@ def read_modules(config: pytest.Config, options: argparse.Namespace) -> tuple[st
         config: Of the session.
         options: Its own, or those that are known earlier.
     """
+    return tuple(name for name in _preload_words(config, options) if name != LEARNED)
+
+
+def learns_preload(config: pytest.Config) -> bool:
+    """Tell whether modules that tests import late are preloaded in the next run."""
+    return LEARNED in _preload_words(config, config.option)
+
+
+def _preload_words(config: pytest.Config, options: argparse.Namespace) -> list[str]:
     values = [*config.getini("fork_preload"), *(getattr(options, "fork_preload", None) or [])]
     names = [name.strip() for value in values for name in value.split(",")]
-    return tuple(dict.fromkeys(name for name in names if name))
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def _read_timeout(config: pytest.Config) -> float | None:

@@ -13,9 +13,10 @@ import pytest
 
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
 from pytest_forkiso._bounds_config import read_audit
-from pytest_forkiso._config import read_collected
+from pytest_forkiso._config import learns_preload, read_collected
 from pytest_forkiso._events import Plain
 from pytest_forkiso._interrupts import describe_interrupt
+from pytest_forkiso._late_imports import LateImports
 from pytest_forkiso._profiles import BOUNDS
 from pytest_forkiso._shared import Snapshots
 from pytest_forkiso._stream import (
@@ -98,8 +99,14 @@ class InChild:
         gc.freeze()
         _memory.spare_forks(forks)
 
-    def take_over(self) -> None:
-        """Register what sends reports, and what writes a traceback when this process crashes."""
+    def take_over(self, known_modules: frozenset[str] | None = None) -> None:
+        """Register what sends reports, and what writes a traceback when this process crashes.
+
+        Args:
+            known_modules: See `LateImports`.
+        """
+        if learns_preload(self._config):
+            self._config.pluginmanager.register(LateImports(known_modules), "forkiso-late-imports")
         self._config.pluginmanager.register(self._stream, "forkiso-stream")
         self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
         _neighbours.register_in_child(self._config, self._stream)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from pytest_forkiso import _hazards
 
 
@@ -24,3 +26,17 @@ def check(name: bytes) -> None:
             f"no child would have these threads, which importing {name.decode()} has started: {found}. Leave it out of "
             "--fork-preload, or let it start them, and compute, in the tests and not when it is imported"
         )
+
+
+def load(name: bytes) -> None:
+    """Import a module that an earlier run has found worth it; if it is gone meanwhile, that is no error.
+
+    Args:
+        name: Of the module.
+
+    Raises:
+        HazardousPreload: It starts threads by now.
+    """
+    with contextlib.suppress(Exception):
+        __import__(name.decode())
+    check(name)

@@ -12,6 +12,7 @@ from pytest_forkiso._child_source import ChildSource
 from pytest_forkiso._config import Settings, check_marker, is_forked, item_share
 from pytest_forkiso._exec import CollectedList
 from pytest_forkiso._inner import is_inner
+from pytest_forkiso._learning import Learning
 from pytest_forkiso._scheduler import Scheduler
 from pytest_forkiso._share_config import SCOPES
 from pytest_forkiso._source import Choice
@@ -43,6 +44,7 @@ class ForkedSession:
         self._forked: set[int] = set()
         self._shares = False
         self._known = CollectedList()
+        self._learning = Learning()
         self._collecting: Collecting | None = None
 
     def begin(self, session: pytest.Session) -> None:
@@ -101,6 +103,8 @@ class ForkedSession:
         self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
+        if self.settings.learns_preload:
+            config.pluginmanager.register(self._learning, "forkiso-learning")
         self._shares = any(item_share(item, self.settings) != SCOPES[0] for item in chosen)
         manager = config.pluginmanager
         if manager.hasplugin(_LOOP):
@@ -161,6 +165,8 @@ class ForkedSession:
             try:
                 yield scheduler
                 scheduler.finish()
+                if self.settings.learns_preload:
+                    self._learning.conclude(session.config, source.template)
                 self.statistics.template_bytes = resident_bytes(source.template.pid)
             finally:
                 scheduler.close()

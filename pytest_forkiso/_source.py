@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import forkcore
+from pytest_forkiso._learning import learned
 
 if TYPE_CHECKING:
     from pytest_forkiso._config import Settings
@@ -64,19 +65,19 @@ class Source(NamedTuple):
     choice: Choice
 
 
-def prepare(template: forkcore.Template, settings: Settings, code: str) -> forkcore.Template:
+def prepare(template: forkcore.Template, request: Request, code: str) -> forkcore.Template:
     """Import the preloads, and execute the source's own code.
 
     Args:
         template: Consumed where this fails.
-        settings: Of the run.
+        request: For which it is made.
         code: For `forkcore.Template.eval`.
 
     Raises:
         pytest.UsageError: A preload or the code has failed, with the traceback from there.
     """
     try:
-        _preload(template, settings.preload)
+        _preload(template, request)
         return template.eval(code).ready()
     except forkcore.RemoteError as error:
         template.close()
@@ -107,18 +108,19 @@ def check_alive(template: forkcore.Template, seconds: float) -> None:
         ) from None
 
 
-def _preload(template: forkcore.Template, modules: tuple[str, ...]) -> None:
-    if not modules:
-        return
+def _preload(template: forkcore.Template, request: Request) -> None:
+    modules = request.settings.preload
     try:
-        queue_preloads(template, modules)
+        queue_preloads(template, request.session.config, request.settings)
         template.ready()
     except forkcore.RemoteError as error:
         text = error.remote_traceback or str(error)
         raise pytest.UsageError(f"--fork-preload {','.join(modules)} failed in the template:\n{text}") from error
 
 
-def queue_preloads(template: forkcore.Template, modules: tuple[str, ...]) -> None:
+def queue_preloads(template: forkcore.Template, config: pytest.Config, settings: Settings) -> None:
     """Let a template import modules, and look after each one whether it has started a thread."""
-    for name in modules:
+    for name in learned(config) if settings.learns_preload else ():
+        template.eval("from pytest_forkiso._preload import load; load(*args)", name)
+    for name in settings.preload:
         template.preload(name).eval("from pytest_forkiso._preload import check; check(*args)", name)

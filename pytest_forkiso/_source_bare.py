@@ -35,4 +35,4 @@ def make_template(request: Request) -> forkcore.Template:
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
     template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
     code = f"import pytest_forkiso._bare as bare; bare.prepare({request.forks})"
-    return prepare(template.send_arg(plan), request.settings, code)
+    return prepare(template.send_arg(plan), request, code)

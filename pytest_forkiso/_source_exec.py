@@ -62,7 +62,7 @@ class Collecting:
         )
         self._answer = anonymous_file("forkiso-collected")
         try:
-            queue_preloads(template, settings.preload)
+            queue_preloads(template, config, settings)
             template.send_fd(_private.standard_input(config), self._answer)
             template.eval(_COLLECT, pickle.dumps(plan))
         except BaseException:

@@ -40,4 +40,4 @@ def make_template(request: Request) -> forkcore.Template:
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
     check_alive(template, request.settings.alive_timeout)
-    return prepare(template, request.settings, f"prepare({request.forks})")
+    return prepare(template, request, f"prepare({request.forks})")
