@@ -2,6 +2,7 @@
 // The data of the page, and how its numbers are written.
 
 const STEPS = ["fork", "setup", "call", "teardown", "end"];
+const SHOWN = ["fork", "setup", "call", "teardown", "rest"];
 const STATUSES = ["crashed", "timeout", "error", "failed", "rerun", "xpassed", "xfailed", "skipped", "passed"];
 
 function readModel() {
@@ -11,7 +12,7 @@ function readModel() {
 }
 
 function toRow(test, index) {
-  const spans = STEPS.filter((name) => test.steps[name]).map((name) => [name, ...test.steps[name]]);
+  const spans = toSpans(test.steps);
   const start = spans.length ? Math.min(...spans.map((span) => span[1])) : null;
   const stop = spans.length ? Math.max(...spans.map((span) => span[2])) : null;
   const row = { ...test, index, spans, start, stop, duration: start === null ? null : stop - start };
@@ -21,6 +22,24 @@ function toRow(test, index) {
   row.exit = exitOf(test);
   row.text = [test.nodeid, row.status, row.place, row.exit, test.message ?? "", test.pid ?? ""].join("\n").toLowerCase();
   return row;
+}
+
+/** Give the steps without a gap: "rest" is the end of the process, and what is reported between two phases. */
+function toSpans(steps) {
+  const spans = [];
+  for (const name of STEPS.filter((each) => steps[each])) {
+    const [start, stop] = steps[name];
+    const before = spans.at(-1)?.[2] ?? start;
+    if (start > before) spans.push(["rest", before, start]);
+    spans.push([name === "end" ? "rest" : name, start, stop]);
+  }
+  return spans;
+}
+
+function lengths(test) {
+  const found = new Map();
+  for (const [name, start, stop] of test.spans) found.set(name, (found.get(name) ?? 0) + stop - start);
+  return [...found];
 }
 
 function statusOf(test) {

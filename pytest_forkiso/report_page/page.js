@@ -18,7 +18,7 @@ function showSummary(model, table) {
     bar.append(part);
   }
   document.getElementById("chips").append(...known.map((status) => makeChip(status, counts.get(status), table)));
-  document.getElementById("tiles").append(...tiles(model).flatMap(([name, value, note]) => [make("div", {}, make("dt", {}, name), make("dd", {}, value, make("small", {}, note ? ` ${note}` : "")))]));
+  document.getElementById("tiles").append(...tiles(model).flatMap(([name, value, note]) => [make("div", {}, make("dt", {}, name), make("dd", {}, value, make("small", {}, note || "\u00a0")))]));
 }
 
 function makeChip(status, count, table) {
@@ -76,7 +76,8 @@ function showDetails(test) {
     make("button", { type: "button", id: "details-close", onclick: close, "aria-label": "Close" }, "✕"));
   const facts = [
     ["Place", test.place], ["Process", test.pid === null ? "pytest's own" : String(test.pid)], ["Exit", test.exit],
-    ...test.spans.map(([name, start, stop]) => [name, `${seconds(stop - start)}  at ${seconds(Math.max(start, 0))}`]),
+    ["Begun", test.start === null ? "" : `after ${seconds(Math.max(test.start, 0))}`],
+    ...lengths(test).map(([name, length]) => [name, seconds(length)]),
     ["CPU", test.cpu === null ? "" : `${seconds(test.cpu_user)} user, ${seconds(test.cpu_system)} system`],
     ["Peak memory", bytes(test.peak_bytes)], ["Private memory", bytes(test.private_bytes)],
     ["Page faults", whole(test.page_faults)], ["Left running", test.leftovers ? whole(test.leftovers) : ""], ["Message", test.message ?? ""],
@@ -101,7 +102,7 @@ function start() {
   const table = new Table(model, choose);
   const timeline = new Timeline(model, choose);
   showSummary(model, table);
-  document.getElementById("legend").append(...[...STEPS, "waiting"].map((name) => make("li", { colour: `var(--${name})` }, make("i"), name)));
+  document.getElementById("legend").append(...[...SHOWN, "waiting"].map((name) => make("li", { colour: `var(--${name})` }, make("i"), name)));
   showTop("slowest", model.tests, "duration", seconds, (test, largest) => stepBar(test, largest), choose);
   const size = model.tests.some((test) => test.private_bytes !== null) ? "private_bytes" : "peak_bytes";
   document.getElementById("largest-title").textContent = size === "private_bytes" ? "Largest (private memory)" : "Largest (peak memory)";

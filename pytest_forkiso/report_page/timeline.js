@@ -188,7 +188,7 @@ class Timeline {
   point(test, event) {
     this.tooltip.hidden = !test;
     if (!test) return;
-    const steps = test.spans.map(([name, start, stop]) => `${name} ${seconds(stop - start)}`).join(" · ");
+    const steps = lengths(test).map(([name, length]) => `${name} ${seconds(length)}`).join(" · ");
     this.tooltip.replaceChildren(make("strong", {}, test.nodeid), `${test.status} in ${seconds(test.duration)}`, make("br"), make("span", { class: "muted" }, steps));
     const widest = document.documentElement.clientWidth - this.tooltip.offsetWidth - 8;
     this.tooltip.style.left = `${Math.max(0, Math.min(event.clientX + 14, widest))}px`;
