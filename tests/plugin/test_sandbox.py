@@ -105,7 +105,7 @@ def test_bound(tmp_path, capfd):
     assert capfd.readouterr().out == "captured\\n"
     print("shown")
     assert Path.cwd().parent == tmp_path.parent
-    assert os.environ["HOME"] == str(tmp_path.parent / "home0")
+    assert os.environ["HOME"].startswith(str(tmp_path.parent / "home"))
     assert "OUTER" not in os.environ
     assert os.umask(0) == 0o027
     Path("here").write_text("x")

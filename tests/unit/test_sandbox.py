@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pickle
+import pwd
 import signal
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,7 @@ def test_nothing_is_bound_by_default() -> None:
 
 def test_fields() -> None:
     """Sizes are numbers, paths are absolute, and a user is its numbers."""
+    somebody = pwd.getpwall()[0]
     sandbox = Sandbox(
         memory="1M",
         file_size=7,
@@ -88,12 +90,12 @@ def test_fields() -> None:
         signal_others=False,
         capabilities=(),
         umask=0,
-        user=os.getuid(),
+        user=somebody.pw_name,
         missing="ignore",
     )
     fields = sandbox.fields()
     user, group, groups = fields.pop("user")
-    assert (user, group in groups) == (os.getuid(), True)
+    assert (user, group, group in groups) == (somebody.pw_uid, somebody.pw_gid, True)
     assert fields == {
         "memory": 1 << 20,
         "file_size": 7,
