@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from targets import receive_bytes
 
 if TYPE_CHECKING:
@@ -46,6 +51,30 @@ def make_template(identity: str, *denied: str, preload: Sequence[str] = ()) -> f
         steps.append(f"{MODULE}.become_ordinary()")
     # The directory of a test may be of no use to another user.
     return forkcore.new(cwd="/").preload(MODULE, *preload).eval(f"import {MODULE}").eval("\n".join(steps) or "pass")
+
+
+@functools.cache
+def _runs(code: str) -> bool:
+    command = [sys.executable, "-c", f"import {MODULE} as t; {code}"]
+    return (
+        subprocess.run(command, cwd=Path(__file__).parent, check=False, capture_output=True, timeout=60).returncode == 0
+    )
+
+
+def require_namespaces(identity: str) -> None:
+    """Skip the test where the system gives this user none: Ubuntu does so by AppArmor, and some containers."""
+    become = "t.become_ordinary()" if identity == "ordinary" else "pass"
+    enter = "assert not t.namespaces.enter([0x20000, 0x40000000]).refused"
+    if not _runs(
+        f"{become}; {enter}; t.mounts.arrange(read_only=True, writable=(), visible=(), hidden=(), private_size=None)"
+    ):
+        pytest.skip(f"this system gives no namespaces to {identity} users")
+
+
+def require_landlock(version: int) -> None:
+    """Skip the test where the kernel's Landlock is older than that version of its interface."""
+    if not _runs(f"assert t.landlock.version() >= {version}"):
+        pytest.skip(f"this kernel has no Landlock of version {version}")
 
 
 def do(template: forkcore.Template, sandbox: Sandbox | None, deed: str, *arguments: Any) -> Outcome:

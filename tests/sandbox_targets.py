@@ -21,10 +21,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from forkcore import _sandbox_apply, _sandbox_credentials, _sandbox_namespaces, _sandbox_seccomp, _sandbox_system
+from forkcore import _sandbox_apply, _sandbox_credentials, _sandbox_seccomp, _sandbox_system
 from forkcore import _sandbox_landlock as landlock
 from forkcore import _sandbox_limits as limits  # noqa: F401 - as above
 from forkcore import _sandbox_mounts as mounts  # noqa: F401 - as above
+from forkcore import _sandbox_namespaces as namespaces
 
 ORDINARY = 65534
 _NAMESPACES = ("user", "mnt", "net", "uts")
@@ -56,7 +57,10 @@ def deny_namespaces() -> None:
     """
     is_root = os.getuid() == 0
     if not is_root:
-        _sandbox_namespaces.enter_user()
+        try:
+            namespaces.enter_user()
+        except OSError:
+            return  # there are none for this user anyway
     else:
         _enter_user_namespace_of_two()
     for kind in _NAMESPACES:

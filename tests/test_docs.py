@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from sandbox_runs import IDENTITIES, require_namespaces
 from sybil import Document, Example, Region
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 from sybil.parsers.myst.lexers import DirectiveLexer
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sybil.typing import Parser
 
 ROOT = Path(__file__).resolve().parent.parent
+
+NEED_NAMESPACES = ("docs/how-to/limit-a-child.md", "docs/how-to/limit-a-test.md")
 
 COMMAND_TIMEOUT = 120  # seconds, so that an example that hangs is named; none of them takes as long
 
@@ -131,6 +134,8 @@ def page_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 @pytest.mark.usefixtures("page_folder")
 def test_examples(page: str) -> None:
     """A reader who types along sees what the page says."""
+    if page in NEED_NAMESPACES:
+        require_namespaces(IDENTITIES[0])
     for example in Document.parse(str(ROOT / page), *PARSERS).examples():
         example.evaluate()
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import sandbox_runs
 import sandbox_targets
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ def test_free():
 
 def check_places(suite: Suite, *arguments: str, world: str | None = None) -> None:
     """Run tests in a profile of everything, and look at their reports."""
+    sandbox_runs.require_namespaces(sandbox_runs.IDENTITIES[0])
+    sandbox_runs.require_landlock(6)
     suite.write(test_places=PLACES)
     suite.environment["OUTER"] = "1"
     (suite.path / "secrets").mkdir()
@@ -238,6 +241,7 @@ def test_a_facility_is_missing(suite: Suite, policy: str) -> None:
 
 def test_read_only_has_a_substitute(suite: Suite) -> None:
     """Without namespaces, Landlock does it."""
+    sandbox_runs.require_landlock(3)
     suite.write(
         test_it="""
         import pytest
@@ -256,6 +260,7 @@ def test_read_only_has_a_substitute(suite: Suite) -> None:
 @needs_root
 def test_another_user(suite: Suite) -> None:
     """With a folder of its own in a private one; elsewhere pytest's folders are another user's."""
+    sandbox_runs.require_namespaces("root")
     suite.write(
         test_user="""
         import os
@@ -292,6 +297,8 @@ def test_a_place_that_is_not_there(suite: Suite) -> None:
 
 def test_a_crash_in_a_sandbox(suite: Suite) -> None:
     """Its output and its traceback are there, and a leftover is ended."""
+    sandbox_runs.require_namespaces(sandbox_runs.IDENTITIES[0])
+    sandbox_runs.require_landlock(6)
     suite.write(
         test_crash="""
         import os, subprocess
@@ -313,6 +320,7 @@ def test_a_crash_in_a_sandbox(suite: Suite) -> None:
 
 def test_coverage_of_a_read_only_test(suite: Suite) -> None:
     """What it executes is measured, though it may write nowhere."""
+    sandbox_runs.require_namespaces(sandbox_runs.IDENTITIES[0])
     pytest.importorskip("pytest_cov")
     suite.write(
         measured="def first():\n    return 1\n\n\ndef second():\n    return 2\n",

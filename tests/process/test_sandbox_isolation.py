@@ -11,7 +11,7 @@ import threading
 from typing import TYPE_CHECKING, Literal
 
 import pytest
-from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template
+from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template, require_landlock, require_namespaces
 
 import forkcore
 from forkcore import Sandbox, SandboxUnavailable
@@ -26,6 +26,7 @@ needs_root = pytest.mark.skipif(not IS_ROOT, reason="is for root")
 @pytest.fixture(params=IDENTITIES)
 def template(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
     """Give a template of each kind of user."""
+    require_namespaces(request.param)
     with make_template(request.param) as made:
         yield made
 
@@ -136,6 +137,7 @@ def test_hostname(template: forkcore.Template) -> None:
 
 def test_other_processes_cannot_be_signalled(template: forkcore.Template, bystander: subprocess.Popen[bytes]) -> None:
     """Not even by the same user; its own ones can."""
+    require_landlock(6)
     sandbox = Sandbox(signal_others=False)
     killed = do(template, sandbox, "send_signal", bystander.pid, signal.SIGKILL)
     assert killed.errno == "EPERM"
@@ -164,6 +166,7 @@ def test_signals_need_landlock(identity: str) -> None:
 @needs_root
 def test_another_user(bystander: subprocess.Popen[bytes]) -> None:
     """Its number, its groups, and none of root's rights."""
+    require_namespaces("root")
     with make_template("root") as template:
         sandbox = Sandbox(user="nobody")
         found = do(template, sandbox, "facts").result
@@ -199,6 +202,7 @@ def test_capabilities_of_root() -> None:
 
 def test_a_user_namespace_gives_no_rights() -> None:
     """An ordinary user in namespaces of its own is as mighty as before: not at all."""
+    require_namespaces("ordinary")
     sandbox = Sandbox(network=False, private_tmp=True)
     with make_template("ordinary") as template:
         before = do(template, None, "facts").result

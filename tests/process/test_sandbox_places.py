@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template
+from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template, require_landlock, require_namespaces
 
 import forkcore
 from forkcore import Sandbox, SandboxUnavailable
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts and Land
 @pytest.fixture(params=IDENTITIES)
 def template(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
     """Give a template of each kind of user."""
+    require_namespaces(request.param)
     with make_template(request.param) as made:
         yield made
 
@@ -77,6 +78,7 @@ def test_read_only_by_mounts(template: forkcore.Template, place: Path) -> None:
 
 def test_read_only_by_landlock(bare: forkcore.Template, place: Path) -> None:
     """The same without namespaces."""
+    require_landlock(3)
     sandbox = Sandbox(read_only=True)
     check_read_only(bare, sandbox, place, "EACCES")
     assert do(bare, sandbox, "facts").means == {"read_only": "Landlock"}
@@ -99,6 +101,8 @@ def test_read_only_without_either_is_refused(identity: str, place: Path) -> None
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_mounts_are_forbidden_in_a_namespace(identity: str, place: Path) -> None:
     """Landlock stands in for what it can; the rest is refused."""
+    require_namespaces(identity)
+    require_landlock(3)
     with make_template(identity, "mounts") as template:
         check_read_only(template, Sandbox(read_only=True), place, "EACCES")
         with pytest.raises(SandboxUnavailable, match=r"^hide needs changes of mounts, .*Linux 5.12"):
@@ -109,6 +113,10 @@ def test_mounts_are_forbidden_in_a_namespace(identity: str, place: Path) -> None
 @pytest.mark.parametrize("identity", IDENTITIES)
 def test_writable_places(identity: str, denied: tuple[str, ...], place: Path) -> None:
     """A directory and a file stay as they are; what is beside them does not."""
+    if denied:
+        require_landlock(3)
+    else:
+        require_namespaces(identity)
     sandbox = Sandbox(read_only=True, writable=[place / "inner", place / "old"])
     with make_template(identity, *denied) as template:
         assert do(template, sandbox, "write", str(place / "inner" / "new"), 3).result == 3
@@ -199,6 +207,7 @@ def test_hidden_places(template: forkcore.Template, place: Path) -> None:
 
 def test_the_working_directory_cannot_be_hidden(template: forkcore.Template, place: Path) -> None:
     """An error says so."""
+    require_namespaces("ordinary")
     with make_template("ordinary") as other:
         other.eval(f"import os; os.chdir({str(place / 'inner')!r})")
         with pytest.raises(forkcore.RemoteError, match="hide= covers the working directory"):
