@@ -194,8 +194,9 @@ class _OwnLoop:
             return None  # pytest's own loop has the words for it
         source = self._forked.make_source(session)
         with self._forked.scheduler(session, source) as scheduler:
-            for is_forked, items in _stretches(self._forked, session.items):
-                following = self._next_forked(session, items[-1])
+            stretches = list(_stretches(self._forked, session.items))
+            for index, (is_forked, items) in enumerate(stretches):
+                following = next((others[0] for is_one, others in stretches[index + 1 : index + 3] if is_one), None)
                 if not is_forked:
                     self._run_here(session, items, scheduler)
                 elif self._forked.settings.overlaps:
@@ -215,10 +216,6 @@ class _OwnLoop:
                 raise session.Failed(session.shouldfail)
             if session.shouldstop:
                 raise session.Interrupted(session.shouldstop)
-
-    def _next_forked(self, session: pytest.Session, item: pytest.Item) -> pytest.Item | None:
-        later = session.items[session.items.index(item) + 1 :]
-        return next((each for each in later if self._forked.is_forked(each)), None)
 
     def _next_here(self, session: pytest.Session, item: pytest.Item) -> pytest.Item | None:
         if self._followers is None:
