@@ -22,10 +22,12 @@ class Missing(NamedTuple):
     Attributes:
         item: The first test that needs it.
         fixtures: Of one node, in their order.
+        is_all: The test that is next needs no other one then: it is forked from this.
     """
 
     item: pytest.Item
     fixtures: list[Fixture]
+    is_all: bool
 
 
 class Chain:
@@ -72,8 +74,9 @@ class Chain:
         first = next(groups(fixture for fixture in plan if id(fixture.definition) not in there), [])
         if not first:
             return None
+        is_all = sum(id(fixture.definition) not in there for fixture in plan) == len(first)
         there.update(id(fixture.definition) for fixture in plan)
-        return self._lasting(first[0], plan, upcoming, there) or Missing(item, first)
+        return self._lasting(first[0], plan, upcoming, there) or Missing(item, first, is_all)
 
     def _lasting(self, first: Fixture, plan: Plan, upcoming: Iterable[pytest.Item], there: set[int]) -> Missing | None:
         """Give fixtures that outlast one, and that later tests of its node need: on top they would end with it."""
@@ -90,7 +93,7 @@ class Chain:
                 and fixture.name not in names
             ]
             if lasting:
-                return Missing(item, next(groups(lasting)))
+                return Missing(item, next(groups(lasting)), is_all=False)
         return None
 
     def _permitted(self, item: pytest.Item) -> list[Snapshot]:

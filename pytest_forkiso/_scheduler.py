@@ -160,10 +160,9 @@ class Scheduler:
         """Tell whether the fixtures that the next test shares are set up; where they are not, see to it."""
         if not self._sharing.is_on:
             return True
-        upcoming = self._waiting.upcoming()
-        item = next(upcoming)
-        if self._sharing.is_ready(item, upcoming):
+        if self._sharing.is_ready(self._waiting.upcoming):
             return True
+        item = next(self._waiting.upcoming())
         if not self._queue and not self._is_beside and self._announced is not item:
             self._announced = item
             self._replay.start(item)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import forkcore
-from pytest_forkiso import _coverage, _findings, _private
+from pytest_forkiso import _coverage, _findings, _memory, _private
 from pytest_forkiso import _private_fixtures as machinery
 from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._plan import chain_of
@@ -85,7 +85,7 @@ class Snapshots:
         try:
             with _interruptible():
                 if kind == "set_up":
-                    word = self._set_up(item, [Wanted(*each) for each in values[0]], end)
+                    word = self._set_up(item, [Wanted(*each) for each in values[0]], end, values[1])
                 else:
                     word = self._tear_down(item)
                     _coverage.save()
@@ -98,7 +98,7 @@ class Snapshots:
         end.send(word)
         end.close()
 
-    def _set_up(self, item: pytest.Item, wanted: list[Wanted], end: ChannelEnd) -> Event:
+    def _set_up(self, item: pytest.Item, wanted: list[Wanted], end: ChannelEnd, forks: int) -> Event:
         machinery.disown(self._session)
         seed(self._config, f"{item.nodeid}:{wanted[0].name}")
         phase = _Phase(self._config, item, "setup")
@@ -110,6 +110,8 @@ class Snapshots:
         if filling.problem is not None:
             # It is set up once more without that fixture, and what fails here fails there as well.
             self._end_all(item)
+        else:
+            _memory.spare_forks(forks)  # pages that this process has written to are small ones again
         return "made", filling.failed, filling.problem
 
     def _end_all(self, item: pytest.Item) -> pytest.CallInfo[None]:

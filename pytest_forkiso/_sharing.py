@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import selectors
 import time
 from collections import deque
@@ -12,11 +13,12 @@ from pytest_forkiso import _private
 from pytest_forkiso._chain import Chain
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._endings import Endings
+from pytest_forkiso._memory import WORTH_IT
 from pytest_forkiso._plan import Planner
 from pytest_forkiso._snapshot import Snapshot, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     import pytest
 
@@ -74,11 +76,16 @@ class Sharing:
         """A snapshot is being made or ended."""
         return self._work is not None or bool(self._closing)
 
-    def is_ready(self, item: pytest.Item, upcoming: Iterable[pytest.Item]) -> bool:
-        """Tell whether a test can be started; if not, something is under way that brings it nearer."""
+    def is_ready(self, upcoming: Callable[[], Iterator[pytest.Item]]) -> bool:
+        """Tell whether the next test can be started; if not, something is under way that brings it nearer.
+
+        Args:
+            upcoming: Gives the tests that are not started, in their order; there is one at least.
+        """
         if not self.is_on:
             return True
         if not self.is_busy:
+            item = next(upcoming())
             self._retire(self._chain.outdated(item), item)
             self._extend(item, upcoming)
         return not self.is_busy
@@ -104,12 +111,15 @@ class Sharing:
 
     # ------------------------------------------------------------------------------------------------------- making one
 
-    def _extend(self, item: pytest.Item, upcoming: Iterable[pytest.Item]) -> None:
-        missing = None if self.is_busy else self._chain.missing(item, upcoming)
-        if missing is not None:
-            self._make(missing)
+    def _extend(self, item: pytest.Item, upcoming: Callable[[], Iterator[pytest.Item]]) -> None:
+        missing = None if self.is_busy else self._chain.missing(item, upcoming())
+        if missing is None:
+            return
+        node = missing.fixtures[0].node
+        users = itertools.takewhile(lambda each: node in each.listchain(), upcoming())
+        self._make(missing, sum(1 for _ in itertools.islice(users, WORTH_IT)) if missing.is_all else 0)
 
-    def _make(self, missing: Missing) -> None:
+    def _make(self, missing: Missing, forks: int) -> None:
         above = self._chain.links[-1].template if self._chain.links else self._source.template
         allowed = self._settings.share.allowed
         snapshot = Snapshot(above.fork(allow_hazards=bool(allowed)), self._chain.links, missing.item, missing.fixtures)
@@ -119,7 +129,9 @@ class Sharing:
             (each.name, each.depth, each.name in allowed, self._crashed.get(id(each.definition)))
             for each in missing.fixtures
         )
-        self._begin(Work(snapshot, missing.item, "set_up", self._source.extra_slot, self._limit(missing.item)), wanted)
+        self._begin(
+            Work(snapshot, missing.item, "set_up", self._source.extra_slot, self._limit(missing.item)), wanted, forks
+        )
         snapshot.watch(self._selector)
 
     def _limit(self, item: pytest.Item) -> float | None:
