@@ -14,7 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SIGNALS_SINCE = 6  # version of the interface: Linux 6.12
+# Versions of the interface.
+READ_ONLY_SINCE = 3  # Linux 6.2; before, files could be truncated all the same
+SIGNALS_SINCE = 6  # Linux 6.12
 
 _CREATE_RULESET_VERSION = 1
 _RULE_PATH_BENEATH = 1
@@ -22,11 +24,9 @@ _SCOPE_SIGNAL = 2
 # LANDLOCK_ACCESS_FS_*: what changes a file or a directory.
 _WRITE_FILE = 1 << 1
 _REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))  # REMOVE_DIR to MAKE_SYM
-_REFER = 1 << 13  # since version 2: rename and link from one directory to another
-_TRUNCATE = 1 << 14  # since version 3
+_REFER = 1 << 13  # rename and link from one directory to another
+_TRUNCATE = 1 << 14
 _OF_FILES = _WRITE_FILE | _TRUNCATE
-_REFER_SINCE = 2
-_TRUNCATE_SINCE = 3
 
 # What is written to as a device is, and is no place for files.
 _DEVICES = ("/dev",)
@@ -51,12 +51,7 @@ def restrict(*, writable: Iterable[str] | None, own_signals: bool) -> None:
     Raises:
         OSError: A path is not there, or the kernel has no such version.
     """
-    known = version()
-    rights = 0
-    if writable is not None:
-        rights = _WRITE_FILE | _REMOVE_AND_MAKE
-        rights |= _REFER if known >= _REFER_SINCE else 0
-        rights |= _TRUNCATE if known >= _TRUNCATE_SINCE else 0
+    rights = 0 if writable is None else _WRITE_FILE | _REMOVE_AND_MAKE | _REFER | _TRUNCATE
     # struct landlock_ruleset_attr: handled_access_fs, handled_access_net, scoped. It has grown with the versions.
     attributes = struct.pack("=QQQ", rights, 0, _SCOPE_SIGNAL) if own_signals else struct.pack("=Q", rights)
     ruleset = system.system_call(system.LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
 LINUX = "Linux"
 NAMESPACES = "namespaces"
 MOUNTS = "changes of mounts"
-LANDLOCK = "Landlock"
 LANDLOCK_SIGNALS = "Landlock of Linux 6.12"
 SECCOMP = "seccomp filters"
 ROOT = "root"
@@ -21,7 +20,6 @@ _REMEDIES = {
     "system allow user namespaces (sysctl user.max_user_namespaces and its like above 0, "
     "kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu; in a container, its seccomp profile)",
     MOUNTS: "as for namespaces; some containers forbid mounts all the same. The kernel must be Linux 5.12 or newer",
-    LANDLOCK: "a kernel of Linux 5.13 or newer with CONFIG_SECURITY_LANDLOCK and 'landlock' in its lsm= list",
     LANDLOCK_SIGNALS: "a kernel of Linux 6.12 or newer with Landlock, or user= with a user of its own",
     SECCOMP: "a kernel with CONFIG_SECCOMP_FILTER on x86-64, ARM64 or RISC-V",
     ROOT: "run as root, or leave it out",

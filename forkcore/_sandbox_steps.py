@@ -156,13 +156,13 @@ class Application:
     def _lack_mounts(self, facility: str, reason: OSError) -> None:
         from forkcore import _sandbox_landlock as landlock
 
-        substituted: tuple[str, ...] = ()
-        if "read_only" in self.fields and landlock.version():
-            self._needs_landlock = True
-            substituted = ("read_only",)
-        self.missing += [
-            Missing(name, facility, reason) for name in _PLACES if name in self.fields and name not in substituted
-        ]
+        if "read_only" in self.fields:
+            self._needs_landlock = landlock.version() >= landlock.READ_ONLY_SINCE
+        for name in _PLACES:
+            if name not in self.fields or (name == "read_only" and self._needs_landlock):
+                continue
+            also = "; nor is there Landlock of Linux 6.2, which would do" if name == "read_only" else ""
+            self.missing.append(Missing(name, facility, f"{reason.strerror}{also}"))
 
     # Who and where.
 

@@ -89,7 +89,9 @@ def test_read_only_by_landlock(bare: forkcore.Template, place: Path) -> None:
 def test_read_only_without_either_is_refused(identity: str, place: Path) -> None:
     """Nothing runs; the error says what is missing and what to do."""
     with make_template(identity, "landlock", "namespaces") as template:
-        with pytest.raises(SandboxUnavailable, match=r"read_only needs namespaces.*Remedy: run as root") as caught:
+        with pytest.raises(
+            SandboxUnavailable, match=r"read_only needs namespaces.*nor is there Landlock.*Remedy: run as root"
+        ) as caught:
             do(template, Sandbox(read_only=True), "write", str(place / "new"), 1)
         assert not (place / "new").exists()
         assert len(caught.value.missing) == 1
