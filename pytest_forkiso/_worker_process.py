@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import gc
 import inspect
 import os
@@ -52,29 +53,13 @@ def load_plugins(arguments: list[bytes]) -> None:
     raise RuntimeError(f"pytest did not load its plugins; it ended with {code!r}")
 
 
-class _Compiled:
-    """The part that is the same in the programs of all workers; to compile it takes 15 ms and 5 MB.
-
-    Attributes:
-        source: Of execnet's module for the other side; empty before `settle`.
-        code: What was compiled.
-    """
-
-    source = "\0"
-    code = compile("", "<string>", "exec")
-
-
-_gateway = _Compiled()
-
-
 def settle() -> None:
     """Make the template ready for its first fork.
 
     Raises:
         RuntimeError: A plugin or a preload has started a thread.
     """
-    _gateway.source = inspect.getsource(execnet.gateway_base)
-    _gateway.code = compile(_gateway.source, "<string>", "exec")
+    _gateway_source()
     _hazards.refuse_threads()
     gc.collect()
     gc.freeze()
@@ -100,9 +85,17 @@ def run(_: socket.socket, flags: bytes, stdin: int, stdout: int, stderr: int) ->
     sys.modules["__main__"] = main
     main.__dict__["sys"] = sys
     # As the code that execnet has an interpreter execute (execnet.gateway_io.popen_bootstrapline): the line that comes
-    # is a literal, the source of a program. It begins with that of a module of execnet, whole.
+    # is a literal, the source of a program.
     program = ast.literal_eval(sys.stdin.readline())
-    if program.startswith(_gateway.source):
-        exec(_gateway.code, main.__dict__)  # noqa: S102
-        program = program[len(_gateway.source) :]
+    source = _gateway_source()
+    if program.startswith(source):
+        # That of a module of execnet, whole, which is imported here. So execnet does it where it has not been told of
+        # an interpreter; and its thread is known to be execnet's.
+        main.__dict__.update({name: value for name, value in vars(execnet.gateway_base).items() if name[:2] != "__"})
+        program = program[len(source) :]
     exec(program, main.__dict__)  # noqa: S102
+
+
+@functools.cache  # the template reads the file, for all workers
+def _gateway_source() -> str:
+    return inspect.getsource(execnet.gateway_base)

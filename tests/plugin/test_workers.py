@@ -337,3 +337,19 @@ def test_loaded_by_a_conftest_file(suite: Suite) -> None:
     suite.write(conftest="pytest_plugins = ['pytest_forkiso.plugin']", test_a="def test_a(): pass")
     run = suite.run("-p", "xdist", "-n", "1", "--fork-workers", "-v")
     assert (run.code, run.outcomes()) == (0, {"test_a": "passed"}), run.out
+
+
+def test_forked_workers_can_be_forked(suite: Suite) -> None:
+    """Execnet's thread is known to be harmless there as well: the cheapest kind of template is chosen."""
+    suite.write(
+        conftest="""
+        def pytest_report_collectionfinish(config):
+            from pytest_forkiso.plugin import _SESSION
+            choice = config.stash[_SESSION].choice
+            if hasattr(config, "workerinput"):
+                with open(f"choice-{config.workerinput['workerid']}", "w") as file: file.write(choice.kind)
+        """,
+        test_a="import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_a(n): pass",
+    )
+    assert suite.run(*WORKERS, "--forked").code == 0
+    assert [(suite.path / f"choice-gw{n}").read_text() for n in range(2)] == ["fork", "fork"]
