@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -57,7 +56,7 @@ class Watch:
     @property
     def is_unsafe_from_the_start(self) -> bool:
         """What speaks against a fork was there before the project was loaded: a plugin's, or that of a program."""
-        return bool(self._own_threads or self._own_natives or _runs_loop())
+        return bool(self._own_threads or self._own_natives or _hazards.is_loop_running())
 
     def pause(self) -> None:
         """Pass over what other plugins open from now on, for themselves."""
@@ -86,8 +85,8 @@ class Watch:
             reasons.append(f"a fork would not have these threads: {names}")
         if shared:
             reasons.append(f"tests would share {', '.join(shared)}")
-        if _runs_loop():
-            reasons.append("an asyncio loop is running in this process")
+        if _hazards.is_loop_running():
+            reasons.append("an asyncio loop is running, and would be in a fork as well")
         is_projects = not (set(threads) <= self._own_threads and set(natives) <= self._own_natives and not shared)
         self.verdict = Verdict(reasons, is_projects)
         return self.verdict
@@ -113,18 +112,7 @@ class Watch:
 
 def is_unsafe() -> bool:
     """Tell whether threads or a loop speak against a fork of this process, now."""
-    return bool([*_hazards.hazardous_threads(), *_native.unsafe_threads()]) or _runs_loop()
-
-
-def _runs_loop() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return False
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+    return bool([*_hazards.hazardous_threads(), *_native.unsafe_threads()]) or _hazards.is_loop_running()
 
 
 @contextlib.contextmanager

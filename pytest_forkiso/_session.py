@@ -51,7 +51,7 @@ class ForkedSession:
         """Let a template begin to collect by itself, where it is known already that one will be needed.
 
         Raises:
-            OSError: No interpreter can be started.
+            pytest.UsageError: It cannot be started.
         """
         config = session.config
         if _xdist.is_controller(config):
@@ -78,6 +78,8 @@ class ForkedSession:
         Raises:
             pytest.UsageError: A marker is wrong, or this platform cannot fork.
         """
+        if not is_inner(session.config):
+            _baseline.of(session.config).watch.finish()
         if not _runs_tests(session.config):
             return
         try:
@@ -99,7 +101,6 @@ class ForkedSession:
             raise pytest.UsageError(
                 "tests cannot be forked on this platform: it has no fork(); run them without --forked"
             )
-        _baseline.of(config).watch.finish()
         self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)

@@ -6,6 +6,8 @@ import pickle
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 import forkcore
 from pytest_forkiso import _private
 from pytest_forkiso._inner import arguments
@@ -27,11 +29,14 @@ def make_template(request: Request) -> forkcore.Template:
     table = request.table
     standard_input = _private.standard_input(config)
     plan = pickle.dumps((arguments(config), table.descriptors, standard_input, request.settings.output_limit))
-    template = forkcore.new_exec(
-        cwd=config.invocation_params.dir,
-        pass_fds=[*table.descriptors, *({standard_input} - {0})],
-        title="forkiso bare template",
-    )
+    try:
+        template = forkcore.new_exec(
+            cwd=config.invocation_params.dir,
+            pass_fds=[*table.descriptors, *({standard_input} - {0})],
+            title="forkiso bare template",
+        )
+    except FileNotFoundError as error:
+        raise pytest.UsageError(f"{error}; or use --fork-template=early") from error
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
     template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
     code = f"import pytest_forkiso._bare as bare; bare.prepare({request.forks})"

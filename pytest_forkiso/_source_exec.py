@@ -141,14 +141,20 @@ def execute(config: pytest.Config, search_path: Sequence[str]) -> forkcore.Templ
     Args:
         config: Of this process.
         search_path: ``sys.path`` as it was before anything of the project was loaded.
+
+    Raises:
+        pytest.UsageError: There is no interpreter, as in a frozen application.
     """
-    return forkcore.new_exec(
-        env=os.environ,  # libraries in C may have added to the other one, as readline does
-        cwd=config.invocation_params.dir,
-        sys_path=search_path,
-        site=not sys.flags.no_site,
-        title="forkiso template",
-    )
+    try:
+        return forkcore.new_exec(
+            env=os.environ,  # libraries in C may have added to the other one, as readline does
+            cwd=config.invocation_params.dir,
+            sys_path=search_path,
+            site=not sys.flags.no_site,
+            title="forkiso template",
+        )
+    except FileNotFoundError as error:
+        raise pytest.UsageError(f"{error}; or use --fork-template=early") from error
 
 
 def compare(here: Sequence[str], there: Sequence[str]) -> list[str]:

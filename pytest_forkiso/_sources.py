@@ -6,12 +6,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_forkiso import _baseline, _hazards, _source_bare, _source_exec, _source_fork
+import pytest
+
+from forkcore import early
+from pytest_forkiso import _baseline, _source_bare, _source_exec, _source_fork
 from pytest_forkiso._source import Choice, Source
 
 if TYPE_CHECKING:
-    import pytest
-
     from pytest_forkiso._config import Settings
     from pytest_forkiso._exec import CollectedList
     from pytest_forkiso._source import Request
@@ -46,8 +47,6 @@ def choose_source(config: pytest.Config, settings: Settings) -> Choice:
         return Choice(
             "fork", f"the user asked for it, although {verdict}" if verdict.reasons else "the user asked for it"
         )
-    if _hazards.is_loop_running():
-        return Choice("exec", "an asyncio loop is running, and would be in a fork as well")
     if not verdict.reasons:
         return Choice("fork", "nothing speaks against it")
     return Choice("bare" if verdict.is_projects else "exec", str(verdict))
@@ -62,9 +61,13 @@ def begin_collecting(config: pytest.Config, settings: Settings, known: Collected
         known: The tests of this process, as they are collected here.
 
     Raises:
-        OSError: No interpreter can be started.
+        pytest.UsageError: There is no early template, or no interpreter.
     """
     baseline = _baseline.of(config)
+    if settings.template == "early" and baseline.early is None and not early.is_installed():
+        raise pytest.UsageError(
+            "--fork-template=early needs this plugin before conftest files are loaded: use -p forkiso, or install it"
+        )
     template = baseline.early or _source_exec.execute(config, baseline.search_path)
     return _source_exec.Collecting(config, settings, template, known)
 

@@ -307,3 +307,24 @@ def test_setup_only(suite: Suite, source: str) -> None:
     run = suite.forked("--fork-template", source, "--setup-only")
     assert "SETUP    F fx" in run.out
     assert run.code == 0, run.out
+
+
+@pytest.mark.parametrize("source", ["exec", "bare"])
+def test_without_an_interpreter(suite: Suite, source: str) -> None:
+    """The error names the remedy, and with that tests run."""
+    suite.write(headless="import sys; sys.frozen, sys.executable = True, ''", test_it="def test_it(): pass")
+    run = suite.forked("-p", "headless", "--fork-template", source)
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert "or use --fork-template=early" in run.out
+    assert suite.forked("-p", "headless", "--fork-template=early").code == 0
+
+
+def test_early_is_too_late(suite: Suite) -> None:
+    """A conftest file that loads the plugin is loaded already."""
+    suite.write(conftest="pytest_plugins = ['pytest_forkiso.plugin']", test_it="def test_it(): pass")
+    (suite.path / "pytest.ini").write_text("[pytest]\nfork_template = early\n")
+    run = suite.run("--forked")
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert "--fork-template=early needs this plugin before conftest files are loaded" in run.out
+    (suite.path / "pytest.ini").write_text("[pytest]\nfork_template = exec\n")
+    assert suite.run("--forked").code == 0
