@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # ``-c`` puts the working directory first, where a module of any name may lie: it is taken out.
 _BOOTSTRAP = (
     "import sys; sys.path[:] = [p for p in sys.path if p] + [{place!r}]; "
-    "from forkcore._server import main; main({control})"
+    "from forkcore._server import prepare, run; run(prepare({control}))"
 )
 
 

@@ -12,17 +12,18 @@ from __future__ import annotations
 import posix
 import sys
 
-from forkcore import _child, _leave
+from forkcore import _child
 from forkcore import _messages as m
 from forkcore._call import Call, pack_fork_failure, pair
 from forkcore._fds import open_missing_standard
+from forkcore._leave import BARRIER, call
 from forkcore._signals import ignore_children
 from forkcore._template_loop import TemplateLoop
 from forkcore._wire import encode, encode_identifier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any, NoReturn
 
     from forkcore._messages import Field
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class Server(TemplateLoop):
     """One idle template process, and the commands that it takes."""
 
-    __slots__ = ("_loop",)
+    __slots__ = ()
 
     def __init__(self, control: int, namespace: dict[str, Any], allowed: Sequence[str]) -> None:
         """Take over this process; see `TemplateProcess`."""
@@ -50,16 +51,6 @@ class Server(TemplateLoop):
             m.CONFIGURE: self._configure,
         }
         super().__init__(control, namespace, allowed, handlers)
-        # Held, because what the loop has in its variables is not to be given up in a child.
-        self._loop = self.serve()
-
-    def depart(self) -> Departure:
-        """Serve; see `serve`.
-
-        Returns:
-            In each child, what it is to do.
-        """
-        return next(self._loop)
 
     # Commands that run the user's code.
 
@@ -183,7 +174,7 @@ class Server(TemplateLoop):
             self._closing = True
             call.close()
             return
-        _leave.BARRIER.raise_again()
+        BARRIER.raise_again()
         ignore_children()
         self._titler.write(call.title)
         posix.set_blocking(self._control.fileno(), True)
@@ -211,7 +202,7 @@ def take_args() -> list[Any]:
     return current.take_arguments()
 
 
-def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()) -> Departure:
+def prepare(control: int, namespace: dict[str, Any] | None = None, allowed: Sequence[str] = ()) -> Iterator[Departure]:
     """Turn this process into a template.
 
     Args:
@@ -220,7 +211,7 @@ def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequen
         allowed: Hazards that do not keep it from forking.
 
     Returns:
-        In each child: the arguments for `_leave.call`, which ends the process.
+        Its loop, for `run`.
     """
     global current  # noqa: PLW0603 - a process is one template at most
     open_missing_standard()
@@ -232,17 +223,19 @@ def serve(control: int, namespace: dict[str, Any] | None = None, allowed: Sequen
     namespace.setdefault("__builtins__", __builtins__)
     namespace.setdefault("__name__", "__forkcore__")
     current = Server(control, namespace, allowed)
+    return current.serve()
+
+
+def run(loop: Iterator[Departure]) -> NoReturn:
+    """Be a template, to the end of this process and of each child.
+
+    Args:
+        loop: As `prepare` gives it. It is held by this very frame, which no child leaves: what the loop has in its
+            variables is not to be given up there.
+    """
     try:
-        return current.depart()
+        function, channel, arguments = next(loop)
     except BaseException:  # noqa: BLE001 - only a bug of this module gets here; no exit handler of the program must run
         sys.excepthook(*sys.exc_info())
         posix._exit(70)
-
-
-def main(control: int) -> NoReturn:
-    """Be a template, from the start of an interpreter to the end of each child.
-
-    Args:
-        control: The control socket; consumed.
-    """
-    _leave.call(*serve(control))
+    call(function, channel, arguments)

@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 import sys
 
-from forkcore import _hazards, _leave
+from forkcore import _hazards
 from forkcore._exec import start_interpreter
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._proc import ORPHANS, DirectProcess
-from forkcore._server import serve
+from forkcore._server import prepare, run
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Any
 
     from forkcore._template import Departure
@@ -85,18 +85,20 @@ def fork_this_process(namespace: dict[str, Any] | None, allow_hazards: Collectio
         close_quietly(theirs)
         raise
     if pid == 0:
-        _leave.call(*_become_template(ours, theirs, namespace, allow_hazards))
+        run(_become_template(ours, theirs, namespace, allow_hazards))
     close_quietly(theirs)
     return ours, DirectProcess(pid)
 
 
-def _become_template(ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]) -> Departure:
+def _become_template(
+    ours: int, theirs: int, namespace: dict[str, Any] | None, allowed: Collection[str]
+) -> Iterator[Departure]:
     try:
         close_quietly(ours)
         events = sys.modules.get("asyncio.events")
         if events is not None:
             # Allowed by the caller, but it runs in the other process.
             events._set_running_loop(None)  # noqa: SLF001 - there is no public way
-        return serve(theirs, namespace, list(allowed))
+        return prepare(theirs, namespace, list(allowed))
     except BaseException:  # noqa: BLE001 - nothing may get into the frames of the program that was forked
         os._exit(70)
