@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import forkcore
-from pytest_forkiso import _failures
+from pytest_forkiso import _failures, _silence
 from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._profiles import explain
@@ -116,6 +116,7 @@ class ForkedRun:
         self._timeout: float | None = None
         self._words = ""  # of another plugin, whose deadline comes before ours
         self._deadline: float | None = None
+        self._silence = ""  # why it has written no traceback at its deadline
         self._remaining: float | None = None
         self._escalation: Iterator[tuple[int, float | None]] = iter(())
         self._phase_began = self._duration = self._stop = 0.0
@@ -300,6 +301,8 @@ class ForkedRun:
             self.child.send_signal(number)
             self.child.send_signal(signal.SIGCONT)  # a stopped process writes none
         else:
+            if number == signal.SIGTERM and not os.fstat(self.slot.faults).st_size and not self.has_ended():
+                self._silence = _silence.explain(self.child.pid, DUMP_SIGNAL)
             self.signal_group(number)
 
     def interrupt(self, grace: float) -> None:
@@ -381,7 +384,7 @@ class ForkedRun:
             shows_all = self.item is not None and self.item.config.getoption("fulltrace", default=False)
             return trace if shows_all else _failures.users_frames(trace)
         if self.timed_out:
-            return "No traceback: the process blocks signals, was stopped, or hung outside Python."
+            return self._silence
         return ""
 
     def figures(self) -> ChildFigures:

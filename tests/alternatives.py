@@ -21,7 +21,7 @@ import venv
 from pathlib import Path
 from typing import NamedTuple
 
-LIMIT = 60
+LIMIT = 100
 TOOLS = {
     "pytest-forkiso": ["--forked"],
     "pytest-forked": ["--forked"],
@@ -34,9 +34,9 @@ PYTESTS = {
     "pytest-isolate": ["pytest", "pytest<9.2"],
 }
 TIME_LIMITS = {
-    "pytest-forkiso": ["--fork-timeout=2"],
-    "pytest-isolate": ["--isolate-timeout=2"],
-    "pytest-isolated": ["--isolated-timeout=2"],
+    "pytest-forkiso": ["--fork-timeout=15"],
+    "pytest-isolate": ["--isolate-timeout=15"],
+    "pytest-isolated": ["--isolated-timeout=15"],
 }
 
 

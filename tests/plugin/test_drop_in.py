@@ -88,8 +88,8 @@ def test_ours_is_switched_off(both: Suite) -> None:
     assert "--fork-preload" not in run.out
 
 
-def test_theirs_is_loaded_by_name_where_it_is_not_installed(suite: Suite) -> None:
-    """A suite whose options say `-p forked` or `-p pytest_forked` needs no change."""
+def test_an_ini_file_that_has_their_option(suite: Suite) -> None:
+    """A suite whose options say `--forked` needs no change where theirs is not installed any more."""
     suite.write(test_a="import os, pytest\n@pytest.mark.forked\ndef test_a(): os.abort()")
     suite.pytester.makeini("[pytest]\naddopts = --forked")
     assert suite.run("-p", "forkiso", "--strict-markers").outcomes() == {"test_a": "failed"}

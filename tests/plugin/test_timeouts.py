@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,3 +145,27 @@ def test_the_tree_is_ended(suite: Suite) -> None:
     assert run.outcomes() == {"test_a": "failed", "test_after": "passed"}
     assert "2222" in run.failure("test_a").section("Leftover processes (teardown)")
     assert not suite.processes()
+
+
+def test_a_process_that_does_not_answer(suite: Suite) -> None:
+    """The report says why there is no traceback; where py-spy is installed, it has one."""
+    suite.write(
+        test_silent="""
+        import ctypes, signal, time
+        def test_blocks():
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            while True: time.sleep(0.01)
+        def test_handles():
+            for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+                try: signal.signal(number, signal.SIG_IGN)
+                except (OSError, ValueError): pass
+            while True: time.sleep(0.01)
+        def test_after(): pass
+        """
+    )
+    run = suite.forked("--fork-timeout=1")
+    assert run.outcomes() == {"test_blocks": "failed", "test_handles": "failed", "test_after": "passed"}
+    assert "No traceback: the process blocks signals." in run.failure("test_blocks").text
+    assert "in place of the signal's handler" in run.failure("test_handles").text
+    if Path(sys.executable).with_name("py-spy").exists() and os.geteuid() == 0:
+        assert "test_blocks (test_silent.py:" in run.failure("test_blocks").text
