@@ -188,10 +188,12 @@ def test_an_interrupted_run(suite: Suite) -> None:
 
 def test_a_killed_run(suite: Suite) -> None:
     """Where pytest is killed, template and workers end by themselves; the directory of the socket stays behind."""
-    process = begin(suite)
-    os.kill(process.pid, signal.SIGKILL)
-    process.popen.wait()
-    wait_for(lambda: not suite.processes(), "all processes end")
+    with tempfile.TemporaryDirectory() as folder:  # it stays behind there
+        suite.environment["TMPDIR"] = folder
+        process = begin(suite)
+        os.kill(process.pid, signal.SIGKILL)
+        process.popen.wait()
+        wait_for(lambda: not suite.processes(), "all processes end")
 
 
 def test_a_killed_launcher(suite: Suite) -> None:
