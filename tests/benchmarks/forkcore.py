@@ -20,7 +20,6 @@ from benchmarks.harness import (
     Series,
     aims_table,
     as_json,
-    fill_page,
     left_out,
     markdown_table,
     names,
@@ -214,9 +213,8 @@ def main() -> None:
         "footprint": as_json({"footprint": results.footprint}),
     }
     text = report(machine, options, results)
-    write_results(plain, text, json_path=options.json, table_path=options.table)
-    if options.page is not None:
-        options.page.write_text(fill_page(options.page.read_text(), "forkcore", text))
+    files = {"json_path": options.json, "table_path": options.table, "page": options.page}
+    write_results(plain, text, **files, part="forkcore")
 
 
 if __name__ == "__main__":

@@ -201,13 +201,23 @@ def _metrics(series: Series) -> list[str]:
     return list(found)
 
 
-def write_results(results: Mapping[str, Any], table: str, *, json_path: Path | None, table_path: Path | None) -> None:
-    """Print the table; write it and the JSON where they were asked for."""
+def write_results(
+    results: Mapping[str, Any],
+    table: str,
+    *,
+    json_path: Path | None,
+    table_path: Path | None,
+    page: Path | None = None,
+    part: str = "",
+) -> None:
+    """Print the table; write it and the JSON where they were asked for, and put it into a part of a page."""
     print(table)
     if json_path is not None:
         json_path.write_text(json.dumps(results, indent=1) + "\n")
     if table_path is not None:
         table_path.write_text(table + "\n")
+    if page is not None:
+        page.write_text(fill_page(page.read_text(), part, table))
 
 
 def fill_page(page: str, name: str, text: str) -> str:

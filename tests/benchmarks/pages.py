@@ -159,6 +159,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="11 rounds, up to 100 MB")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put it into this page, between the comments 'pages'")
     parser.add_argument("--serve", nargs=2, metavar=("KIND", "MB"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.quick:
@@ -194,7 +195,8 @@ def main() -> None:
         "private": as_json(private),
     }
     parts = [machine_line(machine), forks_table(forks), private_table(private), aims_table(aims, "")]
-    write_results(plain, "\n\n".join(parts), json_path=options.json, table_path=options.table)
+    files = {"json_path": options.json, "table_path": options.table, "page": options.page}
+    write_results(plain, "\n\n".join(parts), **files, part="pages")
 
 
 if __name__ == "__main__":

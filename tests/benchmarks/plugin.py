@@ -64,6 +64,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--venv", type=Path, metavar="DIR", help="virtual environment with all peers; made if need be")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put it into this page, between two comments")
+    parser.add_argument("--part", default="plugin", metavar="NAME", help="that they say (default: plugin)")
     options = parser.parse_args(arguments)
     if options.suites is None:
         options.suites = [name for name, suite in SUITES.items() if not (options.quick and suite.pyargs)]
@@ -175,7 +177,9 @@ def report(machine: dict[str, Any], options: argparse.Namespace, results: Result
         heading = f"### {SUITES[name].title}, {show(tests, 1)} tests{ballast}"
         has_taken_part = any(one.values("wall") for one in series.values())
         parts += [heading, suite_table(series) if has_taken_part else "", left_out(series)]
-    parts += ["### Aims", aims_table(find_aims(results), "")]
+    aims = [aim for aim in find_aims(results) if aim.value is not None]
+    if aims:
+        parts += ["### Aims", aims_table(aims, "")]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -199,7 +203,9 @@ def main() -> None:
         "seconds": round(time.monotonic() - began),
         "suites": {name: as_json(series) for name, series in results.items()},
     }
-    write_results(plain, report(machine, options, results), json_path=options.json, table_path=options.table)
+    text = report(machine, options, results)
+    files = {"json_path": options.json, "table_path": options.table, "page": options.page}
+    write_results(plain, text, **files, part=options.part)
 
 
 if __name__ == "__main__":
