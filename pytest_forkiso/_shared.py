@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 _WRAPPERS = frozenset(
     ("warnings", "faulthandler", "capturemanager", "logging-plugin", "unraisableexception", "threadexception")
 )
+# Of pytest, what makes a report, and knows what is expected to fail. Other plugins look for what they have noted about the
+# phases of a test before, in the process of that test.
+_REPORTERS = frozenset(("runner", "skipping"))
 _CURRENT_TEST = "PYTEST_CURRENT_TEST"
 # What no plugin turns into a report.
 _LEAVES = (KeyboardInterrupt, pytest.exit.Exception)
@@ -125,9 +128,15 @@ class Snapshots:
         sections = machinery.take_sections(item, start)
         if call.excinfo is None and not sections:
             return "ended", None
-        report: pytest.TestReport = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        report: pytest.TestReport = self._report(item, call)
         report.sections = sections
         return "ended", pack_report(self._config, report, self._output_limit)
+
+    def _report(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+        manager = self._config.pluginmanager
+        others = [plugin for plugin in manager.get_plugins() if manager.get_name(plugin) not in _REPORTERS]
+        caller = manager.subset_hook_caller("pytest_runtest_makereport", others)
+        return caller(item=item, call=call)
 
     # ---------------------------------------------------------------------------------------------------- in a child
 

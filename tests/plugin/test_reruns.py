@@ -87,3 +87,26 @@ def test_marker(suite: Suite) -> None:
     )
     outcomes = suite.forked("-p", "pytest_rerunfailures").outcomes()
     assert outcomes == {"test_flaky": "rerun+failed", "test_other": "failed"}
+
+
+def test_shared_fixtures(suite: Suite) -> None:
+    """What a shared fixture shows when it ends is reported, though the plugin knows nothing of that template."""
+    pytest.importorskip("pytest_rerunfailures")
+    suite.write(
+        test_shared="""
+        import pytest
+        @pytest.fixture(scope="session")
+        def shared():
+            yield
+            print("the end")
+        def test_one(shared): pass
+        def test_two(shared): assert note()
+        def note():
+            with open("tries", "a") as file: file.write("x")
+            return len(open("tries").read()) == 2
+        """
+    )
+    run = suite.forked("-p", "pytest_rerunfailures", "--reruns=1", "--fork-share=session")
+    assert run.outcomes() == {"test_one": "passed", "test_two": "rerun+passed"}
+    shown = [report.when for report in run.reports if "the end" in report.everything]
+    assert shown == ["teardown"]
