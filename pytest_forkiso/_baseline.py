@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-import forkcore
-from forkcore import early
 from pytest_forkiso import _config, _hazards
 from pytest_forkiso._judgement import Watch, is_unsafe, warned_in_vain
+
+if TYPE_CHECKING:
+    import forkcore
 
 _KEY = pytest.StashKey["Baseline"]()
 
@@ -39,10 +40,7 @@ def note(config: pytest.Config) -> Baseline:
     Raises:
         pytest.UsageError: This process cannot be forked.
     """
-    template = None
-    if _config.read_template_early(config) == "early" and not early.is_installed():
-        with contextlib.nullcontext() if is_unsafe() else warned_in_vain():
-            template = _fork_early()
+    template = _fork_early() if _config.read_template_early(config) == "early" else None
     config.stash[_KEY] = Baseline(list(sys.path), Watch(config.rootpath), template)
     return config.stash[_KEY]
 
@@ -65,8 +63,15 @@ def forget(config: pytest.Config) -> None:
         template.close()
 
 
-def _fork_early() -> forkcore.Template:
+def _fork_early() -> forkcore.Template | None:
+    """Fork this process, unless the program has had forkcore do so before."""
+    import forkcore
+    from forkcore import early
+
+    if early.is_installed():
+        return None
     try:
-        return forkcore.fork_here(allow_hazards=_hazards.harmless_threads(), title="forkiso early template")
+        with contextlib.nullcontext() if is_unsafe() else warned_in_vain():
+            return forkcore.fork_here(allow_hazards=_hazards.harmless_threads(), title="forkiso early template")
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=exec") from error

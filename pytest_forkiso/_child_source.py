@@ -8,16 +8,15 @@ from pytest_forkiso._ladder import make_living_source, next_source
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._source import Request
-from pytest_forkiso._sources import can_share
 
 if TYPE_CHECKING:
     import pytest
 
     import forkcore
+    from pytest_forkiso._choice import Choice
+    from pytest_forkiso._collected import CollectedList
     from pytest_forkiso._config import Settings
-    from pytest_forkiso._exec import CollectedList
     from pytest_forkiso._snapshot import Snapshot
-    from pytest_forkiso._source import Choice
     from pytest_forkiso._source_exec import Collecting
 
 AHEAD = 1
@@ -65,10 +64,10 @@ class ChildSource:
         self.extra_slot, *free = self._table.slots
         self._free = list(reversed(free))
         self._idle: list[tuple[forkcore.Template, forkcore.Child]] = []
-        self.shares = shares and can_share(choice)
         self._former: list[forkcore.Template] = []
         self._known = known
         self._request = Request(session, settings, self._table, forks, collecting)
+        self.shares = shares and choice.can_share
         try:
             self.source = make_living_source(choice, self._request, known)
         except BaseException:

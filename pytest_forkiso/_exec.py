@@ -12,6 +12,7 @@ import pytest
 
 import forkcore
 from pytest_forkiso import _bounds_config, _hazards, _private
+from pytest_forkiso._collected import CollectedList
 from pytest_forkiso._events import encode
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._inner import PLUGIN_NAME
@@ -19,7 +20,6 @@ from pytest_forkiso._slots import SlotTable
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
 
 
 class Plan(NamedTuple):
@@ -66,23 +66,6 @@ class Collected(NamedTuple):
     nodeids: list[str]
     errors: list[str]
     hazards: list[str]
-
-
-class CollectedList:
-    """A plugin that remembers the tests as they were collected, before plugins deselect, sort or rename them."""
-
-    def __init__(self) -> None:
-        self.found: list[tuple[str, pytest.Item]] = []
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> Generator[None, object, object]:
-        """Remember them."""
-        self.found = [(item.nodeid, item) for item in items]
-        return (yield)
-
-    def nodeids(self) -> list[str]:
-        """Give the node ids that they had then."""
-        return [nodeid for nodeid, _ in self.found]
 
 
 class CollectingSession(CollectedList):

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso._source import Choice, NotAlive, Request, Source
+from pytest_forkiso._choice import Choice
+from pytest_forkiso._source import NotAlive, Request, Source
 from pytest_forkiso._sources import begin_collecting, make_source
 
 if TYPE_CHECKING:
-    from pytest_forkiso._exec import CollectedList
+    from pytest_forkiso._collected import CollectedList
 
 RUNGS = ("fork", "exec", "bare")
 """From cheap to certain."""

@@ -5,7 +5,6 @@ What is known is measured: ``python -m benchmarks.hazard_table`` in the folder `
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 import threading
@@ -101,6 +100,8 @@ def _are_fork_aware() -> bool:
 
 def _fork_for_trial() -> None:
     """Let the fork handlers of libraries run, and nothing else: no handler of Python's, no code of the user's."""
+    import ctypes
+
     library = ctypes.PyDLL(None)  # keeps the interpreter's lock, which the child could not take
     pid = library.fork()
     if pid == 0:

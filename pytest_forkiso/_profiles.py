@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -157,6 +156,8 @@ def _read_table(config: pytest.Config) -> dict[str, Any]:
         return {}
     if b"pytest_forkiso" not in data:
         return {}
+    import tomllib
+
     try:
         table = tomllib.loads(data.decode()).get("tool", {}).get("pytest_forkiso", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -178,6 +179,8 @@ def _read_override(entry: Any) -> Override:
 
 def _read_line(line: str, option: str) -> tuple[str, dict[str, Any]]:
     """Take apart ``NAME: key = value, key = value``; the values are TOML's."""
+    import tomllib
+
     name, colon, body = line.partition(":")
     try:
         if not colon or not name.strip():

@@ -1,4 +1,7 @@
-"""One pytest session: which tests are forked, and the loop that runs them among the others."""
+"""One pytest session: which of its tests are forked.
+
+Every run of pytest loads this module, where the plugin is installed; what forks tests is loaded where there are any.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +11,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_forkiso import _baseline, _neighbours, _xdist
-from pytest_forkiso._child_source import ChildSource
+from pytest_forkiso._choice import Choice
+from pytest_forkiso._collected import CollectedList
 from pytest_forkiso._config import Settings, check_marker, is_forked, item_share
-from pytest_forkiso._exec import CollectedList
 from pytest_forkiso._inner import is_inner
-from pytest_forkiso._learning import Learning
-from pytest_forkiso._scheduler import Scheduler
 from pytest_forkiso._share_config import SCOPES
-from pytest_forkiso._source import Choice
-from pytest_forkiso._sources import begin_collecting, can_fork, can_share, choose_source
 from pytest_forkiso._summary import Statistics, resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pytest_forkiso._child_source import ChildSource
+    from pytest_forkiso._learning import Learning
+    from pytest_forkiso._scheduler import Scheduler
     from pytest_forkiso._source_exec import Collecting
 
 
@@ -44,7 +46,7 @@ class ForkedSession:
         self._forked: set[int] = set()
         self._shares = False
         self._known = CollectedList()
-        self._learning = Learning()
+        self._learning: Learning | None = None
         self._collecting: Collecting | None = None
 
     def begin(self, session: pytest.Session) -> None:
@@ -64,7 +66,13 @@ class ForkedSession:
         kind = self.settings.template
         collects_itself = kind in _COLLECT_THEMSELVES or (kind == "auto" and watch.is_unsafe_from_the_start)
         if self.settings.forks_all and collects_itself:
-            self._collecting = begin_collecting(config, self.settings, self._known)
+            self._begin_collecting(config)
+
+    def _begin_collecting(self, config: pytest.Config) -> Collecting:
+        from pytest_forkiso._sources import begin_collecting
+
+        self._collecting = begin_collecting(config, self.settings, self._known)
+        return self._collecting
 
     def close(self) -> None:
         """End a template that was not needed."""
@@ -97,6 +105,9 @@ class ForkedSession:
         if not chosen:
             self.close()
             return
+        from pytest_forkiso._loop import OwnLoop
+        from pytest_forkiso._sources import can_fork
+
         if not can_fork():
             raise pytest.UsageError(
                 "tests cannot be forked on this platform: it has no fork(); run them without --forked"
@@ -105,22 +116,26 @@ class ForkedSession:
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
         if self.settings.learns_preload:
+            from pytest_forkiso._learning import Learning
+
+            self._learning = Learning()
             config.pluginmanager.register(self._learning, "forkiso-learning")
         self._shares = any(item_share(item, self.settings) != SCOPES[0] for item in chosen)
         manager = config.pluginmanager
         if manager.hasplugin(_LOOP):
             manager.unregister(name=_LOOP)  # pytest-xdist says with --looponfail once more what pytest has said
-        loop = _xdist.WorkerLoop(self) if _xdist.is_worker(config) else _OwnLoop(self)
+        loop = _xdist.WorkerLoop(self) if _xdist.is_worker(config) else OwnLoop(self)
         manager.register(loop, _LOOP)
 
     def _choose(self, config: pytest.Config) -> Choice:
+        from pytest_forkiso._sources import choose_source
+
         choice = choose_source(config, self.settings)
         if choice.kind not in _COLLECT_THEMSELVES:
             self.close()
             return choice
-        if self._collecting is None:
-            self._collecting = begin_collecting(config, self.settings, self._known)
-        hazards = ", ".join(self._collecting.wait().hazards)
+        collecting = self._collecting or self._begin_collecting(config)
+        hazards = ", ".join(collecting.wait().hazards)
         if not hazards:
             return choice
         self.close()
@@ -136,6 +151,8 @@ class ForkedSession:
 
     def make_source(self, session: pytest.Session) -> ChildSource:
         """Make the template; see `ChildSource`."""
+        from pytest_forkiso._child_source import ChildSource
+
         assert self.choice is not None  # noqa: S101 - only loops that `select` has registered ask
         collecting, self._collecting = self._collecting, None
         count = len(self._forked)
@@ -145,7 +162,7 @@ class ForkedSession:
 
     def why_unshared(self) -> str:
         """Say why fixtures are not shared although they should be; empty where there is nothing to say."""
-        if not self._shares or self.choice is None or can_share(self.choice):
+        if not self._shares or self.choice is None or self.choice.can_share:
             return ""
         kind, reason = self.choice
         return (
@@ -161,12 +178,14 @@ class ForkedSession:
             source: Made by the caller: what is on the stack when the template is forked is on that of each test,
                 and leaves it less room for recursion than it has in pytest's own process. Consumed.
         """
+        from pytest_forkiso._scheduler import Scheduler
+
         try:
             scheduler = Scheduler(session, self.settings, source, self.statistics)
             try:
                 yield scheduler
                 scheduler.finish()
-                if self.settings.learns_preload:
+                if self._learning is not None:
                     self._learning.conclude(session.config, source.template)
                 self.statistics.template_bytes = resident_bytes(source.template.pid)
             finally:
@@ -181,59 +200,3 @@ def _runs_tests(config: pytest.Config) -> bool:
         return False
     # pytest-xdist's controller runs no tests; its workers do, and have a session like this one.
     return not _xdist.is_controller(config)
-
-
-class _OwnLoop:
-    """Runs all tests: those that are not forked in this process, as pytest does."""
-
-    def __init__(self, forked: ForkedSession) -> None:
-        self._forked = forked
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        if session.testsfailed and not session.config.option.continue_on_collection_errors:
-            return None  # pytest's own loop has the words for it
-        source = self._forked.make_source(session)
-        with self._forked.scheduler(session, source) as scheduler:
-            stretches = list(_stretches(self._forked, session.items))
-            for index, (is_forked, items) in enumerate(stretches):
-                following = next((others[0] for is_one, others in stretches[index + 1 : index + 3] if is_one), None)
-                if not is_forked:
-                    self._run_here(session, items, scheduler)
-                elif self._forked.settings.overlaps:
-                    scheduler.run_beside(items, following)
-                else:
-                    scheduler.run(items, following)
-            scheduler.run(())
-        return True
-
-    def _run_here(self, session: pytest.Session, items: list[pytest.Item], scheduler: Scheduler) -> None:
-        for item in items:
-            if self._forked.settings.overlaps:
-                scheduler.run_beside()
-            # Fixtures stay set up over the forked tests in between: those do not see them.
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=self._next_here(session, item))
-            if session.shouldfail:
-                raise session.Failed(session.shouldfail)
-            if session.shouldstop:
-                raise session.Interrupted(session.shouldstop)
-
-    def _next_here(self, session: pytest.Session, item: pytest.Item) -> pytest.Item | None:
-        if self._followers is None:
-            here = [each for each in session.items if not self._forked.is_forked(each)]
-            self._followers = {id(each): after for each, after in zip(here, [*here[1:], None], strict=True)}
-        return self._followers[id(item)]
-
-    _followers: dict[int, pytest.Item | None] | None = None
-
-
-def _stretches(forked: ForkedSession, items: list[pytest.Item]) -> Iterator[tuple[bool, list[pytest.Item]]]:
-    """Split the tests, in their order, into stretches of forked ones and of others."""
-    stretch: list[pytest.Item] = []
-    for item in items:
-        if stretch and forked.is_forked(stretch[0]) != forked.is_forked(item):
-            yield forked.is_forked(stretch[0]), stretch
-            stretch = []
-        stretch.append(item)
-    if stretch:
-        yield forked.is_forked(stretch[0]), stretch

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _WRAPPERS = frozenset(
     ("warnings", "faulthandler", "capturemanager", "logging-plugin", "unraisableexception", "threadexception")
 )
-# Of pytest, what makes a report, and knows what is expected to fail. Other plugins look for what they have noted about the
-# phases of a test before, in the process of that test.
+# Of pytest, what makes a report, and knows what is expected to fail. Other plugins look for what they have noted of the
+# phases before, in the process of that test.
 _REPORTERS = frozenset(("runner", "skipping"))
 _CURRENT_TEST = "PYTEST_CURRENT_TEST"
 # What no plugin turns into a report.

@@ -12,21 +12,10 @@ import forkcore
 from pytest_forkiso._learning import learned
 
 if TYPE_CHECKING:
+    from pytest_forkiso._choice import Choice
     from pytest_forkiso._config import Settings
     from pytest_forkiso._slots import SlotTable
     from pytest_forkiso._source_exec import Collecting
-
-
-class Choice(NamedTuple):
-    """Where the template is to come from.
-
-    Attributes:
-        kind: One of `pytest_forkiso._config.TEMPLATES` but "auto".
-        reason: Why from there: the end of a sentence that begins with "because".
-    """
-
-    kind: str
-    reason: str
 
 
 class Request(NamedTuple):

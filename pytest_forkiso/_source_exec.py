@@ -21,6 +21,7 @@ from pytest_forkiso._source import queue_preloads
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pytest_forkiso._collected import CollectedList
     from pytest_forkiso._config import Settings
     from pytest_forkiso._source import Request
 
@@ -40,7 +41,7 @@ class Collecting:
     """A template that collects, while this process does something else."""
 
     def __init__(
-        self, config: pytest.Config, settings: Settings, template: forkcore.Template, known: _exec.CollectedList
+        self, config: pytest.Config, settings: Settings, template: forkcore.Template, known: CollectedList
     ) -> None:
         """Let it begin.
 

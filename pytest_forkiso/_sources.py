@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -9,21 +10,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forkcore import early
-from pytest_forkiso import _baseline, _source_bare, _source_exec, _source_fork
-from pytest_forkiso._source import Choice, Source
+from pytest_forkiso import _baseline
+from pytest_forkiso._choice import Choice
+from pytest_forkiso._source import Source
 
 if TYPE_CHECKING:
+    from pytest_forkiso._collected import CollectedList
     from pytest_forkiso._config import Settings
-    from pytest_forkiso._exec import CollectedList
     from pytest_forkiso._source import Request
     from pytest_forkiso._source_exec import Collecting
 
-_SOURCES = {
-    "fork": (_source_fork.make_template, _source_fork.TARGET),
-    "exec": (_source_exec.make_template, _source_exec.TARGET),
-    "early": (_source_exec.make_template, _source_exec.TARGET),
-    "bare": (_source_bare.make_template, _source_bare.TARGET),
-}
+# Modules, of which a run needs one.
+_SOURCES = {"fork": "_source_fork", "exec": "_source_exec", "early": "_source_exec", "bare": "_source_bare"}
 
 
 def can_fork() -> bool:
@@ -63,6 +61,8 @@ def begin_collecting(config: pytest.Config, settings: Settings, known: Collected
     Raises:
         pytest.UsageError: There is no early template, or no interpreter.
     """
+    from pytest_forkiso import _source_exec
+
     baseline = _baseline.of(config)
     if settings.template == "early" and baseline.early is None and not early.is_installed():
         raise pytest.UsageError(
@@ -72,11 +72,6 @@ def begin_collecting(config: pytest.Config, settings: Settings, known: Collected
     return _source_exec.Collecting(config, settings, template, known)
 
 
-def can_share(choice: Choice) -> bool:
-    """Tell whether a source's templates can hold fixtures: they must have collected the tests."""
-    return choice.kind != "bare"
-
-
 def make_source(choice: Choice, request: Request) -> Source:
     """Make a template.
 
@@ -84,5 +79,5 @@ def make_source(choice: Choice, request: Request) -> Source:
         pytest.UsageError: This process cannot be forked, or the template could not be prepared.
         pytest.Session.Interrupted: The template has collected other tests; that is reported.
     """
-    make_template, target = _SOURCES[choice.kind]
-    return Source(make_template(request), target, choice)
+    module = importlib.import_module(f"pytest_forkiso.{_SOURCES[choice.kind]}")
+    return Source(module.make_template(request), module.TARGET, choice)

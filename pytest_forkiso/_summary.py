@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections import deque
 
 
@@ -34,6 +33,8 @@ class Statistics:
             if self.template_bytes:
                 parts.append(f"template {self.template_bytes / 1e6:.0f} MB")
             if self.fork_seconds:
+                import statistics
+
                 parts.append(f"median time to a child {1000 * statistics.median(self.fork_seconds):.1f} ms")
         return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
 

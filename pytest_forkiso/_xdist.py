@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_forkiso import _private
-
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -50,6 +48,8 @@ class WorkerLoop:
         """Run a forked test in a child."""
         if self._scheduler is None or not self._forked.is_forked(item):
             return None
+        from pytest_forkiso import _private
+
         self._scheduler.run([item], nextitem)
         _private.tear_down_to(item.session, nextitem)
         return True

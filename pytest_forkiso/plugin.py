@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _baseline, _config, _report, _workers, hookspecs
-from pytest_forkiso._audit_summary import AuditSummary
+from pytest_forkiso import _baseline, _config, hookspecs
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._inner import is_inner
 from pytest_forkiso._session import ForkedSession
@@ -38,7 +37,10 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     if is_inner(early_config):
         return (yield)
-    _workers.install_early(early_config)
+    if early_config.known_args_namespace.fork_workers:
+        from pytest_forkiso import _workers
+
+        _workers.install_early(early_config)
     watch = _baseline.note(early_config).watch
     try:
         return (yield)
@@ -56,11 +58,24 @@ def pytest_configure(config: pytest.Config) -> None:
         if plugin is not None or _would_be_loaded(config, name):
             config.stash[_REPLACES] = True
     config.stash[_SESSION] = ForkedSession(_config.read_settings(config))
-    _report.install(config)
-    _workers.install(config, config.option)
+    _install(config)
+
+
+def _install(config: pytest.Config) -> None:
+    """Register what the user asks for; every run of pytest pays for what this module imports itself."""
+    if config.option.fork_report:
+        from pytest_forkiso import _report
+
+        _report.install(config)
+    if config.option.fork_workers:
+        from pytest_forkiso import _workers
+
+        _workers.install(config, config.option)
     if read_audit(config):
         importlib.import_module("pytest_forkiso._audit")  # here, so that no child has to load it
         if not is_inner(config):
+            from pytest_forkiso._audit_summary import AuditSummary
+
             config.pluginmanager.register(AuditSummary(), "forkiso-audit-summary")
 
 
