@@ -67,10 +67,7 @@ class Chain:
         if len(self._permitted(item)) < len(self.links):
             return None  # it must not have what the others share, and others still need that
         there = {id(fixture.definition) for link in self.links for fixture in link.fixtures}
-        failed = {key for link in self.links for key in link.failed}
-        plan = self._planner.plan(item)
-        if any(id(fixture.definition) in failed for fixture in plan):
-            return None  # its setup will end there
+        plan = self._reached(item)
         first = next(groups(fixture for fixture in plan if id(fixture.definition) not in there), [])
         if not first:
             return None
@@ -86,7 +83,7 @@ class Chain:
                 break
             lasting = [
                 fixture
-                for fixture in self._planner.plan(item)
+                for fixture in self._reached(item)
                 if fixture.rank < first.rank
                 and not fixture.varies
                 and id(fixture.definition) not in there
@@ -95,6 +92,13 @@ class Chain:
             if lasting:
                 return Missing(item, next(groups(lasting)), is_all=False)
         return None
+
+    def _reached(self, item: pytest.Item) -> Plan:
+        """Give what a test's setup will come to: it ends with the first fixture that is known to have failed."""
+        plan = self._planner.plan(item)
+        failed = {key for link in self.links for key in link.failed}
+        end = min((fixture.place for fixture in plan if id(fixture.definition) in failed), default=len(plan))
+        return tuple(fixture for fixture in plan if fixture.place < end)
 
     def _permitted(self, item: pytest.Item) -> list[Snapshot]:
         limit = self._planner.limit(item)

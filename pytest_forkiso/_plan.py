@@ -30,6 +30,7 @@ class Fixture:
         scope: Of the fixture, or of its parametrisation.
         parameter: What the test gives to it.
         varies: It, or something that it depends on, is parametrised.
+        place: In the order in which pytest would set up what this test uses.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Fixture:
     scope: str
     parameter: Parameter | None
     varies: bool
+    place: int
 
     @property
     def rank(self) -> tuple[int, bool]:
@@ -141,7 +143,7 @@ class _Walk:
         if node is None or None in needed:
             return None
         varies = given is not None or any(other is not None and other.varies for other in needed)
-        return Fixture(name, depth, definition, node, scope, given, varies)
+        return Fixture(name, depth, definition, node, scope, given, varies, len(self.found))
 
 
 def chain_of(item: pytest.Item, name: str, depth: int) -> list[tuple[Definition, Parameter | None]]:

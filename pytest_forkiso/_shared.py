@@ -109,13 +109,14 @@ class Snapshots:
         call = phase.run(filling.fill)
         machinery.renew_request(item)
         if filling.problem is None and call.excinfo is not None:
-            filling.failed = [each.name for each in wanted]  # a node above the fixtures has failed: pytest remembers
+            # A node above the fixtures has failed: pytest remembers it, and each of them would fail by it.
+            filling.failed, filling.begun = list(range(len(wanted))), len(wanted)
         if filling.problem is not None:
             # It is set up once more without that fixture, and what fails here fails there as well.
             self._end_all(item)
         else:
             _memory.spare_forks(forks)  # pages that this process has written to are small ones again
-        return "made", filling.failed, filling.problem
+        return "made", filling.begun, filling.failed, filling.problem
 
     def _end_all(self, item: pytest.Item) -> pytest.CallInfo[None]:
         phase = _Phase(self._config, item, "teardown")
@@ -152,21 +153,24 @@ class _Filling:
     """Sets up fixtures one after another, and looks at what each of them has left behind.
 
     Attributes:
-        failed: Names of fixtures whose failure is kept.
-        problem: Name of a fixture that cannot be shared, and why; None where all can.
+        begun: How many set-ups were begun.
+        failed: Which of the fixtures have failed, by their places; pytest keeps it.
+        problem: Why the one that was begun last cannot be shared; None where all can.
     """
 
     def __init__(self, item: pytest.Item, wanted: list[Wanted], end: ChannelEnd) -> None:
         self._item = item
         self._wanted = wanted
         self._end = end
-        self.failed: list[str] = []
-        self.problem: tuple[str, int, list[str]] | None = None
+        self.begun = 0
+        self.failed: list[int] = []
+        self.problem: list[str] | None = None
 
     def fill(self) -> None:
         """Set them up, until one fails or cannot be shared."""
         for each in self._wanted:
             self._end.send(("fixture", each.name))
+            self.begun += 1
             chain = chain_of(self._item, each.name, each.depth)
             definition, given = chain[-1]
             scope = given.scope if given is not None else definition.scope
@@ -182,10 +186,10 @@ class _Filling:
             if call.excinfo is not None and not machinery.has_failed(definition):
                 found.append(f"the exception {call.excinfo.exconly()!r}, which pytest does not keep for other tests")
             if found:
-                self.problem = each.name, each.depth, found
+                self.problem = found
                 return
             if call.excinfo is not None:
-                self.failed.append(each.name)
+                self.failed.append(self.begun - 1)
                 return
 
 

@@ -162,24 +162,23 @@ class Sharing:
         if word is None:
             self._note_death(work)
         elif word[0] == "made":
-            self._note_made(work, word[1], word[2])
+            self._note_made(work, *word[1:])
         elif word[0] == "ended":
             self._note_ended(work, word[1])
         elif not self._is_closing:
             self._replay.last_word(word)  # raises what the fixture has raised: it ends the run
 
-    def _note_made(self, work: Work, failed: list[str], problem: tuple[str, int, list[str]] | None) -> None:
+    def _note_made(self, work: Work, begun: int, failed: list[int], problem: list[str] | None) -> None:
         snapshot = work.snapshot
         if problem is None:
-            snapshot.failed = {id(each.definition) for each in snapshot.fixtures if each.name in failed}
+            snapshot.failed = {id(snapshot.fixtures[index].definition) for index in failed}
+            snapshot.fixtures = snapshot.fixtures[:begun]
             for event in work.events:
                 self._replay.outside(work.item, event)
             return
-        name, depth, reasons = problem
-        (fixture,) = [each for each in snapshot.fixtures if (each.name, each.depth) == (name, depth)]
-        reason = ", ".join(reasons)
+        fixture, reason = snapshot.fixtures[begun - 1], ", ".join(problem)
         self._planner.exclude(fixture.definition, reason)
-        self._statistics.unshared[name] = reason
+        self._statistics.unshared[fixture.name] = reason
         self._drop(snapshot)
 
     def _note_death(self, work: Work) -> None:

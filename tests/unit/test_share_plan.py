@@ -57,7 +57,7 @@ class Suite:
 
     def __init__(self, pytester: pytest.Pytester, share: str = "session", module: str = MODULE) -> None:
         pytester.makeconftest(CONFTEST)
-        config = pytester.parseconfigure("-p", "forkiso", "--forked", f"--fork-share={share}")
+        config = pytester.parseconfigure("-p", "forkiso", f"--fork-share={share}")
         node = pytester.getmodulecol(module, configargs=config.invocation_params.args)
         self.items = {item.nodeid.partition("::")[2]: item for item in pytester.genitems([node])}
         self.planner = Planner(read_settings(node.config))
@@ -181,8 +181,16 @@ def test_no_more_is_set_up_after_a_failure(pytester: pytest.Pytester) -> None:
     suite = Suite(pytester)
     suite.push("test_narrow")
     suite.chain.links[-1].failed = {id(suite.chain.links[-1].fixtures[0].definition)}
-    assert suite.missing("test_varying[1]") == []
+    assert suite.missing("test_class_fixture") == []
     assert suite.missing("test_late") == ["late"]
+
+
+def test_what_comes_before_a_failure_is_set_up(pytester: pytest.Pytester) -> None:
+    """As pytest would: it sets up `varying` first, and then comes to what has failed."""
+    suite = Suite(pytester)
+    suite.push("test_narrow")
+    suite.chain.links[-1].failed = {id(suite.chain.links[-1].fixtures[0].definition)}
+    assert suite.missing("test_varying[1]") == ["varying"]
 
 
 def test_a_test_with_a_limit_starts_below_it(pytester: pytest.Pytester) -> None:
