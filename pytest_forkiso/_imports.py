@@ -56,7 +56,8 @@ class ImportWatch:
         """
         self._root = str(root)
         self._is_users: dict[str, bool] = {}
-        self._place: Place | None = None
+        # Of the import that has begun last: its line, and those that had led there; innermost first.
+        self._places: list[Place] = []
         self._tasks = os.open(_TASKS, os.O_RDONLY | os.O_CLOEXEC) if os.path.isdir(_TASKS) else -1  # noqa: PTH112 - once
         self._count = self._count_threads()
         self._known = _thread_ids()
@@ -67,7 +68,9 @@ class ImportWatch:
         """Look at this process."""
         if self._count_threads() != self._count:
             self._note(sys._getframe(1))
-        self._place = self._users_line(sys._getframe(1)) or self._place
+        frame = _importing(sys._getframe(1))
+        if frame is not None and self._is_of_user(frame):
+            self._places = [place for each, place in _lines(frame) if self._is_of_user(each)]
 
     def stop(self) -> None:
         """Look for the last time."""
@@ -88,9 +91,12 @@ class ImportWatch:
 
     def _note(self, frame: FrameType | None) -> None:
         now = _thread_ids()
-        if self._place is not None:
-            is_inside = self._place in _lines(frame)
-            self._starts |= dict.fromkeys(now - self._known, Start(self._place, is_inside))
+        if self._places:
+            running = {place for _, place in _lines(frame)}
+            # What is still under way has started it; where nothing is, what it had all begun with has ended without.
+            inside = next((place for place in self._places if place in running), None)
+            start = Start(self._places[-1], is_inside=False) if inside is None else Start(inside, is_inside=True)
+            self._starts |= dict.fromkeys(now - self._known, start)
         self._known = now
         self._count = self._count_threads()
 
@@ -98,22 +104,24 @@ class ImportWatch:
         """Count the threads of this process, faster than by listing them: each is a link to the folder."""
         return os.fstat(self._tasks).st_nlink if self._tasks >= 0 else 0
 
-    def _users_line(self, frame: FrameType | None) -> Place | None:
-        """Find the import that has begun, if it stands in a file of the user's."""
-        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
-            frame = frame.f_back
-        if frame is None:
-            return None
+    def _is_of_user(self, frame: FrameType) -> bool:
         path = frame.f_code.co_filename
         if path not in self._is_users:
             self._is_users[path] = path.startswith(self._root) and "site-packages" not in path
-        return Place(path, frame.f_lineno) if self._is_users[path] else None
+        return self._is_users[path]
 
 
-def _lines(frame: FrameType | None) -> Iterator[Place]:
+def _importing(frame: FrameType | None) -> FrameType | None:
+    """Find what has begun an import."""
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    return frame
+
+
+def _lines(frame: FrameType | None) -> Iterator[tuple[FrameType, Place]]:
     """Give the lines that are executed at the moment, innermost first."""
     while frame is not None:
-        yield Place(frame.f_code.co_filename, frame.f_lineno)
+        yield frame, Place(frame.f_code.co_filename, frame.f_lineno)
         frame = frame.f_back
 
 
