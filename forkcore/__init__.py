@@ -5,6 +5,9 @@ A small, single-threaded *template* process forks on request. See `new`, `new_ex
 
 Names are imported at their first use: a template loads the few modules that it needs, and every
 child of it is smaller for that.
+
+PYTEST_DONT_REWRITE: there are no assertions here, and pytest would warn where a template has loaded
+this package before it.
 """
 
 from __future__ import annotations
