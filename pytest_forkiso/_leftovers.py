@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -166,8 +167,6 @@ def _signal_all(held: list[int], number: int) -> None:
 
 
 def _all_ended(held: list[int], deadline: float) -> bool:
-    import select
-
     poll = select.poll()
     for fd in held:
         poll.register(fd, select.POLLIN)

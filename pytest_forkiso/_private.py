@@ -27,6 +27,13 @@ from _pytest.skipping import evaluate_xfail_marks, xfailed_key
 
 from pytest_forkiso._slots import limit_file
 
+_failed_subtests_key: Any
+try:
+    # Now, and not when a test reports: it may have replaced what imports need.
+    from _pytest.subtests import failed_subtests_key as _failed_subtests_key
+except ImportError:  # before pytest 9; pytest-subtests has no such count
+    _failed_subtests_key = None
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -263,11 +270,9 @@ def set_failed_subtests(config: pytest.Config, report: pytest.TestReport, count:
 
 
 def _subtest_counts(config: pytest.Config) -> dict[Any, int] | None:
-    try:
-        from _pytest.subtests import failed_subtests_key
-    except ImportError:  # before pytest 9; pytest-subtests has no such count
+    if _failed_subtests_key is None:
         return None
-    counts: dict[Any, int] | None = config.stash.get(failed_subtests_key, None)
+    counts: dict[Any, int] | None = config.stash.get(_failed_subtests_key, None)
     return counts
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -263,8 +265,6 @@ def _swallow() -> Generator[None, object, object]:
 
 def take_terminal(group: int) -> None:
     """Make a process group the one that reads from the terminal, where there is one."""
-    import signal
-
     try:
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -291,8 +291,6 @@ def flush_streams() -> None:
 
 def describe_error(error: BaseException) -> str:
     """Give the whole traceback of an exception as text."""
-    import traceback
-
     try:
         return "".join(traceback.format_exception(error))
     except Exception as secondary:  # noqa: BLE001 - the user's own __str__ or __repr__

@@ -32,6 +32,7 @@ def test_signals(): replace(signal, "signal", "pthread_sigmask")
 def test_print(): replace(builtins, "print", "repr")
 def test_streams(): sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None
 def test_stream_type(): sys.stdout = object()
+def test_no_modules(): sys.modules = {}
 def test_modules(): sys.modules["json"] = sys.modules["pickle"] = sys.modules["traceback"] = None
 def test_path(): sys.path.clear(); sys.meta_path.clear()
 def test_excepthook(): sys.excepthook = broken; sys.unraisablehook = broken
