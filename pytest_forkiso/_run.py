@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import forkcore
-from pytest_forkiso import _failures, _silence
+from pytest_forkiso import _failures
 from pytest_forkiso._conversation import Conversation
-from pytest_forkiso._inchild import DUMP_SIGNAL
+from pytest_forkiso._deadline import Deadline
+from pytest_forkiso._ending_steps import EndingSteps
 from pytest_forkiso._profiles import explain
 from pytest_forkiso._record import ChildFigures
 from pytest_forkiso._reruns import FIRST
 from pytest_forkiso._slots import read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import pytest
 
     from pytest_forkiso._events import Event
@@ -31,12 +28,6 @@ if TYPE_CHECKING:
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
 EXIT_GRACE = 5.0
 """Seconds that a child has to end after its last word."""
-DUMP_GRACE = 0.5
-"""Seconds that a child has to write tracebacks."""
-INTERRUPT_GRACE = 0.5
-"""Seconds in which a child ends after a SIGINT that it may have got with us, before it is sent one."""
-TERM_GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL."""
 
 
 class Remains(NamedTuple):
@@ -94,8 +85,6 @@ class ForkedRun:
         self.is_settling = False
         self.is_death_reported = False
         self.is_stillborn = False
-        self._alive_timeout = 0.0
-        self._alive_by: float | None = None
         self.slot = slot
         self._table = table
         self.attempt = FIRST
@@ -113,12 +102,8 @@ class ForkedRun:
         self._measured: tuple[int | None, int | None] = (None, None)
         self._remains = Remains("setup", "", "", "")
         self._conversation = Conversation(child.channel)
-        self._timeout: float | None = None
-        self._words = ""  # of another plugin, whose deadline comes before ours
-        self._deadline: float | None = None
-        self._silence = ""  # why it has written no traceback at its deadline
-        self._remaining: float | None = None
-        self._escalation: Iterator[tuple[int, float | None]] = iter(())
+        self._deadline = Deadline()
+        self._steps = EndingSteps(child, slot.faults, self._deadline)
         self._phase_began = self._duration = self._stop = 0.0
         self._noted_at_deadline: str | None = None
         self.ordered = 0.0
@@ -148,11 +133,7 @@ class ForkedRun:
         """
         self.attempt = attempt
         self.item = item
-        self._timeout = timeout
-        self.ordered = self._phase_began = time.monotonic()
-        if timeout is not None:
-            self._deadline = self.ordered + timeout
-        self._alive_timeout, self._alive_by = alive_timeout, self.ordered + alive_timeout
+        self.ordered = self._phase_began = self._deadline.begin(timeout, alive_timeout)
         self._table.note_order(self.slot)
         self.answer(("run", index, item.nodeid, self.slot.number, *attempt, shares))
 
@@ -178,43 +159,23 @@ class ForkedRun:
                 break  # too late: a stopped test goes on for a moment when it is asked for its traceback
             if event[0] in LAST_WORDS:
                 self.last_word = event
-                now = time.monotonic()
-                self.duration = now - self.ordered
-                self._deadline = now + EXIT_GRACE
+                self.duration = time.monotonic() - self.ordered
+                self._deadline.set(EXIT_GRACE)
             elif event[0] == "debugger":
-                self._pause(paused=event[1])
+                if event[1]:
+                    self._deadline.pause()
+                else:
+                    self._deadline.resume()
             elif event[0] == "measured":
                 self._measured = event[1], event[2]
             elif event[0] == "deadline":
-                self._share_deadline(*event[1:])
+                self._deadline.share(*event[1:])
             else:
                 if event[0] == "report":
                     self._phase_began = time.monotonic()
                 elif event[0] == "leftovers":
                     self._told_leftovers += event[1]
                 self.events.append(event)
-
-    def _share_deadline(self, seconds: float | None, words: str) -> None:
-        """Keep the deadline that another plugin has set in the child, or ours if that is earlier.
-
-        Args:
-            seconds: From now; None where the other plugin has taken it back.
-            words: How that plugin says that it has passed.
-        """
-        ours = None if self._timeout is None else self.ordered + self._timeout
-        theirs = None if seconds is None else time.monotonic() + seconds
-        self._words = words if theirs is not None and (ours is None or theirs < ours) else ""
-        self._deadline = theirs if self._words else ours
-
-    def _pause(self, *, paused: bool) -> None:
-        """Let the deadline stand still while a debugger runs."""
-        now = time.monotonic()
-        if paused and self._deadline is not None:
-            self._remaining = self._deadline - now
-            self._deadline = None
-        elif not paused and self._remaining is not None:
-            self._deadline = now + self._remaining
-            self._remaining = None
 
     @property
     def test(self) -> pytest.Item:
@@ -276,57 +237,31 @@ class ForkedRun:
 
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
-        if self._alive_by is not None and self._table.has_begun(self.slot):
-            self._alive_by = None
-        deadlines = [each for each in (self._deadline, self._alive_by) if each is not None]
-        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+        if self._table.has_begun(self.slot):
+            self._deadline.note_life()
+        return self._deadline.seconds_left()
 
     def overdue(self) -> None:
-        """Take the next step against a child that has passed its deadline: tracebacks, SIGTERM, SIGKILL."""
+        """Take the next step against a child that has passed its deadline."""
         if self.seconds_left() != 0.0:
             return
         if not self.timed_out:
             self.receive()
             self.timed_out = True
-            self.is_stillborn = self._alive_by is not None and time.monotonic() >= self._alive_by
-            self._alive_by = None
+            self.is_stillborn = self._deadline.lacks_life()
+            self._deadline.note_life()
             self._noted_at_deadline = self._table.phase(self.slot)
-            self._escalation = iter(
-                ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, None)),
-            )
-        last_step: tuple[int, float | None] = (signal.SIGKILL, None)
-        number, grace = next(self._escalation, last_step)
-        self._deadline = None if grace is None else time.monotonic() + grace
-        if number == DUMP_SIGNAL:
-            self.child.send_signal(number)
-            self.child.send_signal(signal.SIGCONT)  # a stopped process writes none
-        else:
-            if number == signal.SIGTERM and not os.fstat(self.slot.faults).st_size and not self.has_ended():
-                self._silence = _silence.explain(self.child.pid, DUMP_SIGNAL)
-            self.signal_group(number)
+            self._steps.begin_timeout()
+        self._steps.take_next()
 
     def interrupt(self, grace: float) -> None:
         """Let the test see what Ctrl-C does, and end it when it does not end by itself within ``grace`` seconds."""
         self.timed_out = self.is_interrupted = True
-        if self._shares_our_group():
-            # Ctrl-C at the terminal has reached it already: once more would break off its teardown.
-            self._deadline = time.monotonic() + INTERRUPT_GRACE
-            self._escalation = iter(((signal.SIGINT, grace), (signal.SIGKILL, None)))
-            return
-        self._deadline = time.monotonic() + grace
-        self._escalation = iter(((signal.SIGKILL, None),))
-        self.child.send_signal(signal.SIGINT)
-
-    def _shares_our_group(self) -> bool:
-        try:
-            return not self.has_ended() and os.getpgid(self.child.pid) == os.getpgrp()
-        except ProcessLookupError:
-            return False
+        self._steps.begin_interrupt(grace)
 
     def kill(self) -> None:
         """End the child and its process group at once."""
-        self._deadline = self._alive_by = None
-        self.signal_group(signal.SIGKILL)
+        self._steps.kill()
 
     def end(self) -> None:
         """Wait for the end of a child that is through with its test, and end any other at once."""
@@ -337,18 +272,6 @@ class ForkedRun:
             self.is_interrupted = not self.is_reported
             self.kill()
             self.child.wait()
-
-    def signal_group(self, number: int) -> None:
-        """Send a signal to the child and to the processes of its group, while it is not reaped."""
-        if self.has_ended():
-            return
-        pid = self.child.pid
-        try:
-            if os.getpgid(pid) == pid:
-                os.killpg(pid, number)
-        except OSError:
-            pass  # it has just ended, or leads no group
-        self.child.send_signal(number)
 
     def evidence(self) -> _failures.Evidence:
         """Give what is known of a child that has died."""
@@ -369,11 +292,11 @@ class ForkedRun:
     def _summary(self) -> str:
         phase = self._phase()
         if self.is_stillborn:
-            return f"Timeout: the test's process was not alive {self._alive_timeout:g} s after its fork"
-        if self.timed_out and self._words:
-            return self._words
+            return f"Timeout: the test's process was not alive {self._deadline.alive_timeout:g} s after its fork"
+        if self.timed_out and self._deadline.words:
+            return self._deadline.words
         if self.timed_out:
-            return f"Timeout: {phase} was ended, since the test took longer than {self._timeout:g} s"
+            return f"Timeout: {phase} was ended, since the test took longer than {self._deadline.timeout:g} s"
         if self._conversation.garbage is not None:
             return f"Crash in {phase}: the test's process was ended: {self._conversation.garbage}"
         return f"Crash in {phase}: {_failures.describe_end(self.status)}{explain(self.item, self.status)}"
@@ -384,7 +307,7 @@ class ForkedRun:
             shows_all = self.item is not None and self.item.config.getoption("fulltrace", default=False)
             return trace if shows_all else _failures.users_frames(trace)
         if self.timed_out:
-            return self._silence
+            return self._steps.silence
         return ""
 
     def figures(self) -> ChildFigures:

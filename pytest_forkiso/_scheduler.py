@@ -1,4 +1,4 @@
-"""Runs forked tests, up to N at a time, and reports them in the order in which they were collected."""
+"""Runs forked tests, up to N at a time: starts them, waits for what happens, and reaps their processes."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import contextlib
 import functools
 import itertools
 import selectors
-from collections import deque
 from typing import TYPE_CHECKING
 
 import forkcore
-from pytest_forkiso import _failures, _leftovers, _private, _reruns
+from pytest_forkiso import _leftovers, _private
 from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._durations import Durations
 from pytest_forkiso._order import StartOrder
 from pytest_forkiso._replay import Replay
-from pytest_forkiso._reports import is_teardown
+from pytest_forkiso._reporter import Reporter
 from pytest_forkiso._sharing import Sharing
 
 if TYPE_CHECKING:
@@ -47,21 +46,25 @@ class Scheduler:
         self._settings = settings
         self._source = source
         self._statistics = statistics
-        self._replay = Replay(session, statistics)
+        replay = Replay(session, statistics)
         self._index = {id(item): index for index, item in enumerate(session.items)}
         self._selector = selectors.DefaultSelector()
         self._watch_template()
-        self._sharing = Sharing(session, settings, source, self._selector, replay=self._replay, statistics=statistics)
+        self._sharing = Sharing(session, settings, source, self._selector, replay=replay, statistics=statistics)
         self._durations = Durations(session.config)
         # Tests of one node stay together where they share its fixtures.
         long_ones = {} if self._sharing.is_on else self._durations.seconds
         self._waiting = StartOrder(settings.jobs, long_ones, self._durations.short)
-        self._following: pytest.Item | None = None  # after those that wait, another time
-        self._queue: deque[ForkedRun] = deque()  # started and not yet reported to the end, in order
-        self._early = 0  # started, and not in the queue yet
-        self._announced: ForkedRun | pytest.Item | None = None  # pytest was told that this test begins
-        self._last: pytest.Item | None = None  # reported
-        self._is_beside = False  # pytest's own process runs tests of its own meanwhile
+        self._early = 0  # started, and not in the reporter's queue yet
+        self._reporter = Reporter(
+            session,
+            statistics,
+            replay=replay,
+            sharing=self._sharing,
+            durations=self._durations,
+            waiting=self._waiting,
+            climb=self._climb,
+        )
         self._alive: list[ForkedRun] = []  # started and not yet reaped
 
     def _watch_template(self) -> None:
@@ -83,12 +86,12 @@ class Scheduler:
             KeyboardInterrupt: Here, or in a test; all children have ended.
             forkcore.TemplateDied: The template is gone.
         """
-        self._is_beside = False
-        self._following = following
+        self._reporter.is_beside = False
+        self._reporter.following = following
         self._waiting.extend(items)
         with self._ending():
             self._start_more()
-            while self._queue or self._early or len(self._waiting):
+            while len(self._reporter) or self._early or len(self._waiting):
                 self._step()
                 self._start_more()
 
@@ -104,8 +107,8 @@ class Scheduler:
         Raises:
             BaseException: As `run` does.
         """
-        self._is_beside = True
-        self._following = following or self._following
+        self._reporter.is_beside = True
+        self._reporter.following = following or self._reporter.following
         self._waiting.extend(items)
         with self._ending():
             self._step(longest=0.0)
@@ -135,8 +138,7 @@ class Scheduler:
         """End whatever is still there."""
         self._abandon()
         self._sharing.close()
-        if self._last is not None:
-            self._sharing.endings.report(self._last, [])
+        self._reporter.close()
         self._selector.close()
 
     # ---------------------------------------------------------------------------------------------------------- a test
@@ -148,7 +150,7 @@ class Scheduler:
             turn, is_next = self._waiting.choose()
             run = self._source.take(self._sharing.base(turn.item))
             if is_next:
-                self._enqueue(run, turn.item)
+                self._reporter.enqueue(run, turn.item)
             else:
                 turn.run = run
                 self._early += 1
@@ -162,10 +164,7 @@ class Scheduler:
             return True
         if self._sharing.is_ready(self._waiting.upcoming):
             return True
-        item = next(self._waiting.upcoming())
-        if not self._queue and not self._is_beside and self._announced is not item:
-            self._announced = item
-            self._replay.start(item)
+        self._reporter.announce_set_up(next(self._waiting.upcoming()))
         return False
 
     def _fork_ahead(self) -> None:
@@ -179,24 +178,14 @@ class Scheduler:
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
         running = sum(not run.is_over for run in self._alive)
-        unreported = len(self._queue) + self._early
+        unreported = len(self._reporter) + self._early
         return running < self._settings.jobs and unreported < UNREPORTED and self._source.has_free_slot()
 
     def _take_turns(self) -> None:
         """Put into the queue what was started before its turn, and now is next."""
         for run in self._waiting.started():
             self._early -= 1
-            self._enqueue(run, run.test)
-
-    def _enqueue(self, run: ForkedRun, item: pytest.Item) -> None:
-        if not self._queue and not self._is_beside:
-            self._announce(run, item)  # before the child writes anything about it
-        self._queue.append(run)
-
-    def _announce(self, run: ForkedRun, item: pytest.Item) -> None:
-        if self._announced is not run and self._announced is not item:
-            self._replay.start(item)
-        self._announced = run
+            self._reporter.enqueue(run, run.test)
 
     def _start(self, run: ForkedRun, turn: Turn) -> None:
         item = turn.item
@@ -214,8 +203,7 @@ class Scheduler:
         """Wait for something to happen, for some seconds at most, and act on it."""
         self._wait(longest)
         self._reap()
-        while self._queue and self._report_first():
-            pass
+        self._reporter.report()
 
     def _wait(self, longest: float = LONGEST_WAIT) -> None:
         timed: list[ForkedRun | Sharing] = [*self._alive, self._sharing]
@@ -240,81 +228,6 @@ class Scheduler:
         if run.child.channel.fileno() in self._selector.get_map():
             self._selector.unregister(run.child.channel)
 
-    # ------------------------------------------------------------------------------------------------------- reporting
-
-    def _report_first(self) -> bool:
-        """Report what is there of the test whose turn it is; tell whether it is through."""
-        run = self._queue[0]
-        item = run.test
-        if self._is_beside and not _is_through(run):
-            return False  # pytest is told of one test after another, and its own is the next
-        self._announce(run, item)
-        while run.events:
-            event = run.events.pop(0)
-            if event[0] == "shown":
-                run.answer(event)  # the child goes on when its report is on the terminal
-            elif run.base is not None and is_teardown(event):
-                run.held.append(event)
-            else:
-                self._replay.event(run, event)
-        if not _is_through(run):
-            return False
-        if run.has_died:
-            self._report_death(run)
-        if self._sharing.is_on and not self._settle(run):
-            return False
-        run.is_reported = True
-        self._last = item
-        self._queue.popleft()
-        self._replay.finish(item)
-        self._go_on(run)
-        if self._queue and not self._is_beside:
-            self._announce(self._queue[0], self._queue[0].test)
-        return True
-
-    def _settle(self, run: ForkedRun) -> bool:
-        """Tell whether all is torn down that ends with this test; what is to be said of it is reported then."""
-        base = None if run.is_settling else run.base
-        run.is_settling = True
-        if not self._sharing.is_through(run.test, base, self._following_of(run)):
-            return False
-        self._sharing.endings.report(run.test, run.held)
-        for event in run.held:
-            self._replay.event(run, event)
-        return True
-
-    def _following_of(self, run: ForkedRun) -> pytest.Item | None:
-        if self._session.shouldfail or self._session.shouldstop:
-            return None
-        if run.last_word is not None and run.last_word[0] == "again":
-            return run.test
-        return next(self._waiting.upcoming(), self._following)
-
-    def _report_death(self, run: ForkedRun) -> None:
-        if run.is_death_reported:
-            return
-        run.is_death_reported = True
-        item = run.test
-        if run.is_stillborn and self._climb(run):
-            self._waiting.again(item, run.attempt)
-            return
-        report = _failures.make_report(item, run.evidence())
-        if run.leftovers:
-            report.sections.append((_leftovers.SECTION, _leftovers.describe(run.leftovers)))
-        if run.timed_out:
-            self._statistics.timeouts += 1
-        else:
-            self._statistics.crashes += 1
-            again = _reruns.after_crash(item, run.attempt) if report.outcome == "failed" else None
-            if again is not None:
-                report.outcome = "rerun"  # type: ignore[assignment] # what pytest-rerunfailures calls it
-                report.rerun = run.attempt.number  # type: ignore[attr-defined]
-                self._waiting.again(item, again)
-                if _reruns.reports_attempts(item):
-                    self._replay.report(item, report)
-                return
-        self._replay.crash(item, report)
-
     def _climb(self, run: ForkedRun) -> bool:
         """Let tests come from another source, where a child shows no life; tell whether there is one."""
         evidence = run.evidence()
@@ -325,27 +238,6 @@ class Scheduler:
         kind = self._source.source.choice.kind
         self._statistics.climbs.append((run.test.nodeid, kind, evidence.summary, evidence.details))
         return True
-
-    def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
-        others = {other.child.pid for other in self._alive if other is not run}
-        template = run.origin if run.base is None else run.base.template
-        known = others | self._source.idle_pids() | self._sharing.pids()
-        left = _leftovers.end_orphans(template.pid, known)
-        self._statistics.leftovers += len(left)
-        return left
-
-    def _go_on(self, run: ForkedRun) -> None:
-        """Act on the last word, and on what pytest wants now."""
-        if run.last_word is not None and not run.timed_out:
-            self._statistics.fork_seconds.append(max(0.0, run.last_word[-1] - run.ordered))
-            self._durations.note(run.test.nodeid, run.duration)
-            self._replay.last_word(run.last_word)
-            if run.last_word[0] == "again" and run.item is not None:
-                self._waiting.again(run.item, run.attempt.next(run.last_word[1]))
-        if self._session.shouldfail:
-            raise self._session.Failed(self._session.shouldfail)
-        if self._session.shouldstop:
-            raise self._session.Interrupted(self._session.shouldstop)
 
     # ---------------------------------------------------------------------------------------------------------- the end
 
@@ -358,9 +250,17 @@ class Scheduler:
             if run.has_died:
                 run.leftovers = self._end_orphans(run)
             if run.has_died and run.is_reported:
-                self._report_death(run)
+                self._reporter.report_death(run)
             self._tell_end(run)
             self._give_back(run)
+
+    def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
+        others = {other.child.pid for other in self._alive if other is not run}
+        template = run.origin if run.base is None else run.base.template
+        known = others | self._source.idle_pids() | self._sharing.pids()
+        left = _leftovers.end_orphans(template.pid, known)
+        self._statistics.leftovers += len(left)
+        return left
 
     def _give_back(self, run: ForkedRun) -> None:
         self._source.give_back(run)
@@ -410,10 +310,5 @@ class Scheduler:
 
     def _forget_tests(self) -> None:
         self._waiting.clear()
-        self._queue.clear()
+        self._reporter.clear()
         self._early = 0
-
-
-def _is_through(run: ForkedRun) -> bool:
-    """Tell whether all is known that is to be reported of a test, in time."""
-    return run.is_over and (run.is_reaped or not run.was_cut_off)
