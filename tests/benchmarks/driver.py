@@ -33,6 +33,7 @@ _WARM_UP = 0.1
 _LEAST = 3  # processes in a sample, however slow they are
 _PROBED = 20  # children whose memory is read, of all that are alive
 _CHECKPOINTS = 10
+_IDLE_LIMIT = 30.0  # seconds until all idle children are there, once all have been asked for
 
 
 def touched(megabytes: int) -> bytearray:
@@ -110,10 +111,7 @@ def run_idle(options: argparse.Namespace) -> Sample:
         before = set(descendants_of(os.getpid()))
         began = time.perf_counter()
         idle = [creator.start_idle() for _ in range(options.count)]
-        alive = set(descendants_of(os.getpid())) - before
-        while len(alive) < options.count:
-            time.sleep(0.01)
-            alive = set(descendants_of(os.getpid())) - before
+        alive = wait_for_descendants(options.count, before)
         start = time.perf_counter() - began
         beside = measure_rate(creator, window, options.seconds)
         probed = [memory_of(pid) for pid in sorted(alive)[-_PROBED:]]
@@ -134,6 +132,16 @@ def run_idle(options: argparse.Namespace) -> Sample:
         "child_private": statistics.median(one.private for one in probed),
         "child_pss": statistics.median(one.pss for one in probed),
     }
+
+
+def wait_for_descendants(count: int, before: set[int]) -> set[int]:
+    """Wait until so many processes more than before are below this one; give their pids."""
+    deadline = time.monotonic() + _IDLE_LIMIT
+    while len(alive := set(descendants_of(os.getpid())) - before) < count:
+        if time.monotonic() > deadline:
+            raise SystemExit(f"{len(alive)} of {count} idle children were there after {_IDLE_LIMIT:.0f} s")
+        time.sleep(0.01)
+    return alive
 
 
 def run_series(options: argparse.Namespace) -> Sample:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import argparse
 import compileall
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import forkcore
@@ -19,7 +17,6 @@ from benchmarks.contenders import TITLES, sample_footprint, sample_idle, sample_
 from benchmarks.harness import (
     Series,
     aims_table,
-    as_json,
     left_out,
     markdown_table,
     names,
@@ -29,9 +26,8 @@ from benchmarks.harness import (
     scaled,
     show,
     take_turns,
-    write_results,
 )
-from benchmarks.machine import describe_machine, machine_line
+from benchmarks.results import Benchmark, add_result_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,11 +65,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--idle", type=int, help="idle children alive at a time (default: 1000)")
     parser.add_argument("--series", type=int, help="processes in a row (default: 100000, which takes a minute or two)")
     parser.add_argument("--sections", type=names, default=list(_SECTIONS), help=f"of {', '.join(_SECTIONS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
-    parser.add_argument(
-        "--page", type=Path, metavar="FILE", help="put it into this page, between the comments that say 'forkcore'"
-    )
+    add_result_options(parser, "forkcore")
     options = parser.parse_args(arguments)
     unknown = [*(set(options.creators) - set(TITLES)), *(set(options.sections) - set(_SECTIONS))]
     if unknown:
@@ -176,9 +168,9 @@ def footprint_table(footprint: Series) -> str:
     return markdown_table(["", "private MB", "PSS MB"], rows)
 
 
-def report(machine: dict[str, Any], options: argparse.Namespace, results: Results) -> str:
-    """Write everything as one Markdown text."""
-    parts = [machine_line(machine), _QUICK if options.quick else ""]
+def report(options: argparse.Namespace, results: Results) -> list[str]:
+    """Write everything in Markdown, part by part."""
+    parts = [_QUICK if options.quick else ""]
     for size, rates in results.rates.items():
         parts += [f"### Parent at +{size:,} MB", rates_table(rates, options.windows), left_out(rates)]
     if results.idle:
@@ -188,8 +180,7 @@ def report(machine: dict[str, Any], options: argparse.Namespace, results: Result
         parts += [f"### {count} in a row ({TITLES[name]}, {rate}/s)", series_table(one)]
     if results.footprint.samples:
         parts += ["### Memory of a process", footprint_table(results.footprint), results.footprint.reason or ""]
-    parts += ["### Aims", aims_table(find_aims(results), "forkcore against")]
-    return "\n\n".join(part for part in parts if part)
+    return [*parts, "### Aims", aims_table(find_aims(results), "forkcore against")]
 
 
 def main() -> None:
@@ -198,23 +189,9 @@ def main() -> None:
     # As pip does. Without bytecode, each template would have to compile what it loads, and be larger for that.
     for folder in forkcore.__path__:
         compileall.compile_dir(folder, quiet=1)
-    machine = describe_machine()
-    say(machine_line(machine))
-    began = time.monotonic()
+    benchmark = Benchmark("forkcore", options)
     results = measure(options)
-    plain = {
-        "benchmark": "forkcore",
-        "machine": machine,
-        "options": {name: value for name, value in vars(options).items() if not isinstance(value, Path)},
-        "seconds": round(time.monotonic() - began),
-        "rates": {str(size): as_json(rates) for size, rates in results.rates.items()},
-        "idle": as_json(results.idle),
-        "series": as_json(results.series),
-        "footprint": as_json({"footprint": results.footprint}),
-    }
-    text = report(machine, options, results)
-    files = {"json_path": options.json, "table_path": options.table, "page": options.page}
-    write_results(plain, text, **files, part="forkcore")
+    benchmark.write(report(options, results), {**vars(results), "footprint": {"footprint": results.footprint}})
 
 
 if __name__ == "__main__":

@@ -1,16 +1,14 @@
-"""What the benchmarks share: samples taken in turn, medians, ratios, Markdown tables, JSON."""
+"""What the benchmarks share: samples taken in turn, medians, ratios, Markdown tables."""
 
 from __future__ import annotations
 
-import json
 import statistics
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
 Sample = dict[str, float]
 """What one run of one contender gave: values by the name of what was measured."""
@@ -179,59 +177,6 @@ def left_out(series: Mapping[str, Series]) -> str:
     if len(series) > 1 and len(reasons) == 1 and None not in reasons:
         return f"- nobody took part: {reasons.pop()}"
     return "\n".join(f"- {name}: {one.reason}" for name, one in series.items() if one.reason is not None)
-
-
-def as_json(series: Mapping[str, Series]) -> dict[str, Any]:
-    """Give samples, medians and spreads as plain data."""
-    return {
-        name: {
-            "median": {metric: one.median(metric) for metric in _metrics(one)},
-            "spread": {metric: one.spread(metric) for metric in _metrics(one)},
-            "samples": one.samples,
-            "reason": one.reason,
-        }
-        for name, one in series.items()
-    }
-
-
-def _metrics(series: Series) -> list[str]:
-    found: dict[str, None] = {}
-    for sample in series.samples:
-        found.update(dict.fromkeys(sample or {}))
-    return list(found)
-
-
-def write_results(
-    results: Mapping[str, Any],
-    table: str,
-    *,
-    json_path: Path | None,
-    table_path: Path | None,
-    page: Path | None = None,
-    part: str = "",
-) -> None:
-    """Print the table; write it and the JSON where they were asked for, and put it into a part of a page."""
-    print(table)
-    if json_path is not None:
-        json_path.write_text(json.dumps(results, indent=1) + "\n")
-    if table_path is not None:
-        table_path.write_text(table + "\n")
-    if page is not None:
-        page.write_text(fill_page(page.read_text(), part, table))
-
-
-def fill_page(page: str, name: str, text: str) -> str:
-    """Put a text between the two comments of a page that bear a name, instead of what is there.
-
-    Raises:
-        ValueError: The page has no such comments, or not in this order.
-    """
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, found, rest = page.partition(begin)
-    _, found_end, after = rest.partition(end)
-    if not (found and found_end):
-        raise ValueError(f"the page does not have {begin} and, after it, {end}")
-    return f"{before}{begin}\n\n{text.strip()}\n\n{end}{after}"
 
 
 def say(text: str) -> None:

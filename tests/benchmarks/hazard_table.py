@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import forkcore
+from benchmarks.harness import say
 from benchmarks.libraries import LIBRARIES, Library
 from benchmarks.machine import describe_machine, machine_line
 
 CHILD_LIMIT = 20.0
 """Seconds after which a child hangs; none of those that work takes a tenth of it."""
+ROW_LIMIT = 120.0
+"""Seconds for all of one row, with the imports."""
 
 
 def threads() -> dict[str, int]:
@@ -72,10 +75,16 @@ def _describe(status: forkcore.ExitStatus, word: bytes) -> str:
 
 def _try_in_fresh_process(library: Library, *, computes: bool) -> dict[str, Any] | None:
     command = [sys.executable, "-m", "benchmarks.hazard_table", "--one", library.distribution]
-    done = subprocess.run(
-        command + ["--computes"] * computes, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False, text=True
-    )
-    return json.loads(done.stdout) if done.returncode == 0 else None
+    try:
+        # Its stderr is this one's: what goes wrong there is seen, and does not disturb the table.
+        done = subprocess.run(
+            command + ["--computes"] * computes, stdout=subprocess.PIPE, check=True, text=True, timeout=ROW_LIMIT
+        )
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        say(f"{library.distribution} was not measured: {error}")
+        return None
+    row: dict[str, Any] = json.loads(done.stdout)
+    return row
 
 
 def _version(library: Library) -> str | None:

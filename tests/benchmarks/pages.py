@@ -11,11 +11,13 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,6 @@ from benchmarks.harness import (
     Sample,
     Series,
     aims_table,
-    as_json,
     markdown_table,
     numbers,
     ratio,
@@ -33,10 +34,10 @@ from benchmarks.harness import (
     scaled,
     show,
     take_turns,
-    write_results,
 )
-from benchmarks.machine import describe_machine, machine_line
-from benchmarks.peers import check_modules
+from benchmarks.peers import PEERS, check_modules
+from benchmarks.results import Benchmark, add_result_options
+from benchmarks.suite_run import Run, adopt_orphans, sample_suite
 from benchmarks.suites import SUITES, write_suite
 from pytest_forkiso import _memory
 
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 KINDS = ("as it is", "in huge pages")
 _SUITES = ("trivial", "heavy", "sklearn")
 _TESTS = 50
+_PROBED = replace(PEERS["forkiso"], plugins=(*PEERS["forkiso"].plugins, "benchmarks.private_probe"))
+_LIMIT = 60  # seconds until the next fork, or until memory is taken up
 
 
 # ------------------------------------------------------------------------------------------------ the forked process
@@ -55,12 +58,14 @@ def serve_forks(megabytes: int, *, uses_huge_pages: bool) -> None:
     """Hold memory, and fork once for each line on stdin; answer with seconds of wall and CPU time."""
     import pytest  # noqa: F401 - part of what a template holds
 
+    signal.alarm(_LIMIT)  # ends this process: whoever asks finds no answer then
     ballast = bytearray(megabytes << 20)
     for offset in range(0, len(ballast), 4096):
         ballast[offset] = 1
     if uses_huge_pages:
         _memory.use_huge_pages()
     for _ in sys.stdin:
+        signal.alarm(_LIMIT)
         began, before = time.monotonic(), os.times()
         pid = os.fork()
         if pid == 0:
@@ -84,12 +89,22 @@ def forking_process(kind: str, megabytes: int) -> Iterator[subprocess.Popen[str]
 
 
 def ask(process: subprocess.Popen[str]) -> Sample:
-    """Have it fork once."""
+    """Have it fork once.
+
+    Raises:
+        NotMeasured: It has ended, perhaps because its time was up.
+    """
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    answer: Sample = json.loads(process.stdout.readline())
+    try:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        line = ""
+    if not line:
+        raise NotMeasured(f"the process that forks has ended with {process.wait()}")
+    answer: Sample = json.loads(line)
     return answer
 
 
@@ -113,18 +128,8 @@ def measure_private(name: str, folder: Path) -> Sample:
     check_modules(sys.executable, suite.modules)
     arguments = write_suite(suite, folder)
     record = folder / "private"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "forkiso", "--forked"]
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH")]))
-    done = subprocess.run(
-        [*command, "-p", "benchmarks.private_probe", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "BENCHMARK_PRIVATE": str(record)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise NotMeasured(f"pytest has ended with {done.returncode}: {done.stdout[-500:]}")
+    run = Run(sys.executable, folder, arguments, (), suite.tests, {"BENCHMARK_PRIVATE": str(record)})
+    sample_suite(_PROBED, run)
     rows = [json.loads(line) for line in record.read_text().splitlines()]
     return {key: statistics.median(row[key] for row in rows) for key in ("private", "faults")}
 
@@ -157,9 +162,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=101, help="forks of each process (default: 101)")
     parser.add_argument("--megabytes", type=numbers, default=[0, 20, 100, 500, 2000], help="that the process holds")
     parser.add_argument("--quick", action="store_true", help="11 rounds, up to 100 MB")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="put it into this page, between the comments 'pages'")
+    add_result_options(parser, "pages")
     parser.add_argument("--serve", nargs=2, metavar=("KIND", "MB"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.quick:
@@ -173,8 +176,8 @@ def main() -> None:
     if options.serve:
         serve_forks(int(options.serve[1]), uses_huge_pages=options.serve[0] == KINDS[1])
         return
-    machine = describe_machine()
-    say(machine_line(machine))
+    benchmark = Benchmark("pages", options)
+    adopt_orphans()
     forks = {}
     for megabytes in options.megabytes:
         say(f"forks of a process with {megabytes} MB")
@@ -188,15 +191,8 @@ def main() -> None:
         Aim("fork of 100 MB, in huge pages to as it is", 1 / 3, False, value),
         Aim("private MB of a test's process, numpy and pandas", 8, False, heavy),
     ]
-    plain = {
-        "benchmark": "pages",
-        "machine": machine,
-        "forks": {str(megabytes): as_json(series) for megabytes, series in forks.items()},
-        "private": as_json(private),
-    }
-    parts = [machine_line(machine), forks_table(forks), private_table(private), aims_table(aims, "")]
-    files = {"json_path": options.json, "table_path": options.table, "page": options.page}
-    write_results(plain, "\n\n".join(parts), **files, part="pages")
+    parts = [forks_table(forks), private_table(private), aims_table(aims, "")]
+    benchmark.write(parts, {"forks": forks, "private": private})
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.harness import (
     Aim,
@@ -21,7 +20,6 @@ from benchmarks.harness import (
     Sample,
     Series,
     aims_table,
-    as_json,
     difference,
     left_out,
     markdown_table,
@@ -31,10 +29,9 @@ from benchmarks.harness import (
     scaled,
     show,
     take_turns,
-    write_results,
 )
-from benchmarks.machine import describe_machine, machine_line
 from benchmarks.peers import PEERS, check_modules, make_environment
+from benchmarks.results import Benchmark, add_result_options
 from benchmarks.suite_run import Run, adopt_orphans, peak_memory, sample_suite
 from benchmarks.suites import SUITES, write_suite
 
@@ -62,10 +59,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--no-memory", action="store_true", help="leave out the runs that look at the memory")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has the peers (default: this one)")
     parser.add_argument("--venv", type=Path, metavar="DIR", help="virtual environment with all peers; made if need be")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="put it into this page, between two comments")
-    parser.add_argument("--part", default="plugin", metavar="NAME", help="that they say (default: plugin)")
+    add_result_options(parser, "plugin")
     options = parser.parse_args(arguments)
     if options.suites is None:
         options.suites = [name for name, suite in SUITES.items() if not (options.quick and suite.pyargs)]
@@ -168,9 +162,9 @@ def find_aims(results: Results) -> list[Aim]:
     return aims
 
 
-def report(machine: dict[str, Any], options: argparse.Namespace, results: Results) -> str:
-    """Write everything as one Markdown text."""
-    parts = [machine_line(machine)]
+def report(options: argparse.Namespace, results: Results) -> list[str]:
+    """Write everything in Markdown, part by part."""
+    parts = []
     ballast = f", conftest of {options.ballast:,} MB" if options.ballast else ""
     for name, series in results.items():
         tests = next((one.median("tests") for one in series.values() if one.values("tests")), None)
@@ -180,7 +174,7 @@ def report(machine: dict[str, Any], options: argparse.Namespace, results: Result
     aims = [aim for aim in find_aims(results) if aim.value is not None]
     if aims:
         parts += ["### Aims", aims_table(aims, "")]
-    return "\n\n".join(part for part in parts if part)
+    return parts
 
 
 def main() -> None:
@@ -188,24 +182,13 @@ def main() -> None:
     options = parse_options()
     if options.venv is not None:
         options.python = make_environment(options.venv.resolve())
-    machine = describe_machine()
-    say(machine_line(machine))
+    benchmark = Benchmark("plugin", options)
     adopt_orphans()
-    began = time.monotonic()
     results = {}
     with tempfile.TemporaryDirectory(prefix="forkiso-benchmark-") as folder:
         for name in options.suites:
             results[name] = measure_suite(name, Path(folder, name), options)
-    plain = {
-        "benchmark": "plugin",
-        "machine": machine,
-        "options": {name: value for name, value in vars(options).items() if not isinstance(value, Path)},
-        "seconds": round(time.monotonic() - began),
-        "suites": {name: as_json(series) for name, series in results.items()},
-    }
-    text = report(machine, options, results)
-    files = {"json_path": options.json, "table_path": options.table, "page": options.page}
-    write_results(plain, text, **files, part=options.part)
+    benchmark.write(report(options, results), {"suites": results})
 
 
 if __name__ == "__main__":

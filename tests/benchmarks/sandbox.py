@@ -8,18 +8,18 @@ machine does meets all of them. Shown are medians, less those of children withou
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sandbox_runs
 
-from benchmarks.machine import describe_machine, machine_line
+from benchmarks.harness import Sample, Series, markdown_table, scaled, take_turns
+from benchmarks.results import Benchmark, add_result_options
 from forkcore import Sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import forkcore
 
 STRICT = Sandbox(
@@ -59,7 +59,7 @@ _ROOTS = ("user",)
 _OTHERS = ("processes",)
 
 
-def measure_child(template: forkcore.Template, sandbox: Sandbox | None) -> tuple[float, float]:
+def measure_child(template: forkcore.Template, sandbox: Sandbox | None) -> Sample:
     """Give the seconds of one child: until its end, and of CPU time."""
     began = time.perf_counter()
     with template.fork().run("sandbox_targets:nothing", sandbox=sandbox) as child:
@@ -67,52 +67,50 @@ def measure_child(template: forkcore.Template, sandbox: Sandbox | None) -> tuple
     latency = time.perf_counter() - began
     if status.code != 0 or status.usage is None:
         raise RuntimeError(f"a child {status}")
-    return latency, status.usage.user_time + status.usage.system_time
+    return {"latency": latency, "cpu": status.usage.user_time + status.usage.system_time}
 
 
-def measure(identity: str, rounds: int) -> dict[str, tuple[float, float]]:
-    """Give the median milliseconds of each part, as one kind of user."""
+def measure(identity: str, rounds: int) -> dict[str, Series]:
+    """Measure all parts, as one kind of user."""
     left_out = _OTHERS if identity == "root" else _ROOTS
     parts = {name: sandbox for name, sandbox in PARTS.items() if name not in left_out}
-    samples: dict[str, list[tuple[float, float]]] = {name: [] for name in parts}
     with sandbox_runs.make_template(identity, preload=["forkcore.sandbox"]) as template:
         for sandbox in parts.values():
             measure_child(template, sandbox)  # the kernel reads what it needs for the first time
-        for _ in range(rounds):
-            for name, sandbox in parts.items():
-                samples[name].append(measure_child(template, sandbox))
-    return {
-        name: (
-            1000 * statistics.median(latency for latency, _ in values),
-            1000 * statistics.median(cpu for _, cpu in values),
-        )
-        for name, values in samples.items()
-    }
+        return take_turns(list(parts), rounds, lambda name: measure_child(template, parts[name]))
 
 
-def table(identity: str, results: dict[str, tuple[float, float]]) -> list[str]:
-    """Give the lines of a table."""
-    latency, cpu = results["none"]
-    lines = [f"As {identity}; without a sandbox a child takes {latency:.2f} ms, and {cpu:.2f} ms of CPU time.", ""]
-    lines += ["| Part | added latency, ms | added CPU time, ms |", "|---|---|---|"]
-    for name, (own_latency, own_cpu) in results.items():
-        if name != "none":
-            lines.append(f"| {name} | {own_latency - latency:.2f} | {own_cpu - cpu:.2f} |")
-    return [*lines, ""]
+def milliseconds(series: Series, metric: str) -> float:
+    """Give the median in milliseconds; every round of every part has one, or an exception has ended the run."""
+    median = scaled(series.median(metric), 1e3)
+    assert median is not None
+    return median
+
+
+def report(identity: str, results: Mapping[str, Series]) -> list[str]:
+    """Write what each part adds, in Markdown."""
+    latency, cpu = (milliseconds(results["none"], metric) for metric in ("latency", "cpu"))
+    rows = [
+        [name, f"{milliseconds(one, 'latency') - latency:.2f}", f"{milliseconds(one, 'cpu') - cpu:.2f}"]
+        for name, one in results.items()
+        if name != "none"
+    ]
+    return [
+        f"As {identity}; without a sandbox a child takes {latency:.2f} ms, and {cpu:.2f} ms of CPU time.",
+        markdown_table(["Part", "added latency, ms", "added CPU time, ms"], rows),
+    ]
 
 
 def main() -> None:
-    """Measure as root, where this is root, and as an ordinary user; print tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60, help="children of each part")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    arguments = parser.parse_args()
-    print(machine_line(describe_machine()))
-    results = {identity: measure(identity, arguments.rounds) for identity in sandbox_runs.IDENTITIES}
-    for identity, figures in results.items():
-        print("\n".join(["", *table(identity, figures)]))
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(results, indent=1))
+    """Measure as root, where this is root, and as an ordinary user."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.sandbox", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=60, help="children of each part (default: 60)")
+    add_result_options(parser, "sandbox")
+    options = parser.parse_args()
+    benchmark = Benchmark("sandbox", options)
+    results = {identity: measure(identity, options.rounds) for identity in sandbox_runs.IDENTITIES}
+    parts = [part for identity, series in results.items() for part in report(identity, series)]
+    benchmark.write(parts, {"identities": results})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from benchmarks.harness import NotMeasured, Sample
 from benchmarks.processes import descendants_of, tree_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from benchmarks.peers import Peer
 
@@ -40,6 +40,7 @@ class Run:
         arguments: That name its tests.
         modules: What it imports.
         tests: How many there are; 0 where that is not known before.
+        environment: Variables beside those that this process has.
     """
 
     python: str
@@ -47,6 +48,7 @@ class Run:
     arguments: Sequence[str]
     modules: Sequence[str]
     tests: int
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def adopt_orphans() -> None:
@@ -88,10 +90,10 @@ def _measure(peer: Peer, run: Run, *, look_every: float | None) -> tuple[Sample,
             try:
                 cpu, peak = _wait(process, look_every)
             except BaseException:
-                _end_all(process)
+                end_all(process)
                 raise
             wall = time.monotonic() - began
-        cpu += _reap_orphans()
+        cpu += reap_orphans()
         seen = _check(process.returncode, output, probe, run)
     return {"wall": wall, "cpu": cpu, "first": seen["first"] - began, "tests": float(seen["tests"])}, peak
 
@@ -106,6 +108,7 @@ def _start(peer: Peer, run: Run, probe: Path, output: int) -> subprocess.Popen[b
     path = os.pathsep.join(filter(None, [str(_HERE.parent), os.environ.get("PYTHONPATH")]))
     environment = {
         **os.environ,
+        **run.environment,
         "PYTHONPATH": path,
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "BENCHMARK_PROBE": str(probe),
@@ -129,7 +132,7 @@ def _wait(process: subprocess.Popen[bytes], look_every: float | None) -> tuple[f
     with os.fdopen(os.pidfd_open(process.pid)) as pidfd:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        while not poller.poll((_LIMIT if look_every is None else look_every) * 1000):
+        while not poller.poll(1000 * (deadline - time.monotonic() if look_every is None else look_every)):
             if time.monotonic() > deadline:
                 raise NotMeasured(f"did not end within {_LIMIT:.0f} s")
             peak = max(peak, tree_memory(process.pid))
@@ -138,8 +141,8 @@ def _wait(process: subprocess.Popen[bytes], look_every: float | None) -> tuple[f
     return usage.ru_utime + usage.ru_stime, float(peak)
 
 
-def _end_all(process: subprocess.Popen[bytes]) -> None:
-    """End pytest, and every process that it or its children have started."""
+def end_all(process: subprocess.Popen[bytes]) -> None:
+    """End pytest, and every process that it or its children have started; needs `adopt_orphans` before."""
     process.kill()
     process.wait()
     # Those of sessions of their own too: as orphans they are this process's children now.
@@ -150,8 +153,12 @@ def _end_all(process: subprocess.Popen[bytes]) -> None:
         os.wait()
 
 
-def _reap_orphans() -> float:
-    """Wait for what outlived pytest, as a template may for a moment; give its CPU seconds."""
+def reap_orphans() -> float:
+    """Wait for what outlived pytest, as a template may for a moment; give its CPU seconds.
+
+    Raises:
+        NotMeasured: Something lives on.
+    """
     deadline = time.monotonic() + _GRACE
     cpu = 0.0
     while True:

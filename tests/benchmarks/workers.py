@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.harness import (
     Aim,
@@ -22,7 +22,6 @@ from benchmarks.harness import (
     Sample,
     Series,
     aims_table,
-    as_json,
     left_out,
     markdown_table,
     names,
@@ -32,11 +31,11 @@ from benchmarks.harness import (
     scaled,
     show,
     take_turns,
-    write_results,
 )
-from benchmarks.machine import describe_machine, machine_line
 from benchmarks.peers import check_modules
 from benchmarks.processes import descendants_of, stat_of, tree_memory
+from benchmarks.results import Benchmark, add_result_options
+from benchmarks.suite_run import adopt_orphans, end_all, reap_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,8 +69,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contender (default: 5)")
     parser.add_argument("--python", default=sys.executable, help="interpreter that has all (default: this one)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
-    parser.add_argument("--table", type=Path, metavar="FILE", help="write the Markdown there, too")
+    add_result_options(parser, "workers")
     return parser.parse_args(arguments)
 
 
@@ -99,9 +97,15 @@ def measure(folder: Path, workers: int, arguments: Sequence[str], python: str) -
         try:
             ready = _wait_until_ready(run, folder, workers) - began
             sample = {"ready": ready, "cpu": _tree_cpu(run.pid), "memory": float(tree_memory(run.pid))}
-        finally:
             (folder / "go").touch()
-        output, _ = run.communicate(timeout=_LIMIT)
+            output, _ = run.communicate(timeout=_LIMIT)
+        except subprocess.TimeoutExpired:
+            end_all(run)
+            raise NotMeasured(f"did not end within {_LIMIT:g} s") from None
+        except BaseException:
+            end_all(run)
+            raise
+    reap_orphans()
     if run.returncode:
         raise NotMeasured(f"pytest ended with {run.returncode}:\n{output.decode(errors='replace')[-2000:]}")
     return sample
@@ -120,7 +124,6 @@ def _wait_until_ready(run: subprocess.Popen[bytes], folder: Path, workers: int) 
         if run.poll() is not None:
             raise NotMeasured(f"pytest ended with {run.returncode} before all workers had begun")
         if time.monotonic() > deadline:
-            run.kill()
             raise NotMeasured(f"not all workers had begun after {_LIMIT:g} s")
         time.sleep(_LOOK_EVERY)
     return time.monotonic()
@@ -131,9 +134,9 @@ def _tree_cpu(pid: int) -> float:
     return sum(stat.cpu for stat in stats if stat is not None)
 
 
-def report(machine: dict[str, Any], options: argparse.Namespace, results: Mapping[int, Mapping[str, Series]]) -> str:
-    """Write everything as one Markdown text."""
-    parts = [machine_line(machine), f"Modules: {', '.join(options.modules)}"]
+def report(options: argparse.Namespace, results: Mapping[int, Mapping[str, Series]]) -> list[str]:
+    """Write everything in Markdown, part by part."""
+    parts = [f"Modules: {', '.join(options.modules)}"]
     aims = []
     for workers, series in results.items():
         stock, ours = series["xdist"], series["xdist --fork-workers"]
@@ -148,16 +151,15 @@ def report(machine: dict[str, Any], options: argparse.Namespace, results: Mappin
             Aim(f"{workers} workers: {title} to xdist", 0.5, False, ratio(ours, stock, metric))
             for title, metric in (("time until ready", "ready"), ("memory", "memory"))
         ]
-    parts += ["### Aims", aims_table(aims, "")]
-    return "\n\n".join(part for part in parts if part)
+    return [*parts, "### Aims", aims_table(aims, "")]
 
 
 def main() -> None:
     """Measure, and report."""
     options = parse_options()
     check_modules(options.python, [*options.modules, "xdist", "pytest_forkiso"])
-    machine = describe_machine()
-    say(machine_line(machine))
+    benchmark = Benchmark("workers", options)
+    adopt_orphans()
     contenders = {
         "xdist": [],
         "xdist --fork-workers": ["--fork-workers", f"--fork-preload={','.join(options.modules)}"],
@@ -174,13 +176,7 @@ def main() -> None:
                 lambda name, workers=workers: measure(folder, workers, contenders[name], options.python),  # type: ignore[misc]
                 say=say,
             )
-    plain = {
-        "benchmark": "workers",
-        "machine": machine,
-        "modules": options.modules,
-        "workers": {str(workers): as_json(series) for workers, series in results.items()},
-    }
-    write_results(plain, report(machine, options, results), json_path=options.json, table_path=options.table)
+    benchmark.write(report(options, results), {"workers": results})
 
 
 if __name__ == "__main__":

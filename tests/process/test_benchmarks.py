@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -84,11 +85,35 @@ def test_plugin(tmp_path: Path) -> None:
 def test_sandbox(tmp_path: Path) -> None:
     """Each part is measured, as each kind of user."""
     text = run("benchmarks.sandbox", "--rounds", "1", "--json", tmp_path / "results.json")
-    for figures in json.loads((tmp_path / "results.json").read_text()).values():
-        assert all(latency > 0 for latency, _ in figures.values())
+    for figures in json.loads((tmp_path / "results.json").read_text())["identities"].values():
+        assert all(one["median"]["latency"] > 0 for one in figures.values())
         assert len(figures) > 15
         assert set(figures) >= {"none", "strict", "network=False"}
-    assert "| strict |" in text
+    assert "| strict " in text
+
+
+def test_pages(tmp_path: Path) -> None:
+    """Processes of both kinds fork; the children of a suite say what memory they have; a page is filled."""
+    page = tmp_path / "page.md"
+    page.write_text("<!-- pages: begin --><!-- pages: end -->\n")
+    run("benchmarks.pages", "--rounds", "1", "--megabytes", "1", "--json", tmp_path / "results.json", "--page", page)
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {name: one["reason"] for name, one in results["forks"]["1"].items()} == dict.fromkeys(
+        ("as it is", "in huge pages")
+    )
+    trivial = results["private"]["trivial"]
+    assert trivial["reason"] is None
+    assert trivial["median"]["private"] > 0
+    assert trivial["median"]["faults"] > 0
+    assert "| 1 MB " in page.read_text()
+
+
+def test_hazard_table() -> None:
+    """A row each for a library that is only imported and for one that has computed."""
+    version = importlib.metadata.version("numpy")
+    rows = [line.split(" | ") for line in run("benchmarks.hazard_table", "numpy").splitlines() if "numpy" in line]
+    assert [row[:2] for row in rows] == [[f"| numpy {version}", "imported"], [f"| numpy {version}", "computed"]]
+    assert [row[-1] for row in rows] == ["works |", "works |"]
 
 
 def test_workers(tmp_path: Path) -> None:

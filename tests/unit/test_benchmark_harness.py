@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -9,7 +10,7 @@ import runpy
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks import aims, forkcore, harness, plugin, processes, suites
+from benchmarks import aims, forkcore, harness, machine, plugin, processes, results, suites
 from benchmarks.harness import NotMeasured, Series
 
 if TYPE_CHECKING:
@@ -130,16 +131,25 @@ def test_markdown_table() -> None:
 
 
 def test_results_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The JSON holds each sample, the medians and the reasons; the table is printed and written."""
+    """The JSON holds each sample, the medians and the reasons; the report is printed, written, and put into a page."""
     series = {"a": Series([{"rate": 1.0}, {"rate": 3.0}]), "b": Series([None, None], reason="missing")}
-    results, table = tmp_path / "results.json", tmp_path / "table.md"
-    harness.write_results(harness.as_json(series), "| table |", json_path=results, table_path=table)
-    read = json.loads(results.read_text())
-    assert read["a"]["median"] == {"rate": 2.0}
-    assert read["a"]["samples"] == [{"rate": 1.0}, {"rate": 3.0}]
-    assert read["b"] == {"median": {}, "spread": {}, "samples": [None, None], "reason": "missing"}
-    assert table.read_text() == "| table |\n"
-    assert capsys.readouterr().out == "| table |\n"
+    file, table, page = tmp_path / "results.json", tmp_path / "table.md", tmp_path / "page.md"
+    page.write_text("<!-- x: begin --><!-- x: end -->")
+    parser = argparse.ArgumentParser()
+    results.add_result_options(parser, "x")
+    files = [f"--json={file}", f"--table={table}", f"--page={page}"]
+    benchmark = results.Benchmark("this", parser.parse_args(files))
+    benchmark.write(["| table |", ""], {"runs": {20: series}, "count": 3})
+    read = json.loads(file.read_text())
+    assert (read["benchmark"], read["machine"], read["count"]) == ("this", benchmark.machine, 3)
+    assert read["options"] == {"part": "x"}
+    assert read["runs"]["20"]["a"]["median"] == {"rate": 2.0}
+    assert read["runs"]["20"]["a"]["samples"] == [{"rate": 1.0}, {"rate": 3.0}]
+    assert read["runs"]["20"]["b"] == {"median": {}, "spread": {}, "samples": [None, None], "reason": "missing"}
+    text = f"{machine.machine_line(benchmark.machine)}\n\n| table |\n"
+    assert table.read_text() == text
+    assert capsys.readouterr().out == text
+    assert page.read_text() == f"<!-- x: begin -->\n\n{text}\n<!-- x: end -->"
 
 
 def test_stat_of_a_process_with_an_ugly_name() -> None:
@@ -178,8 +188,7 @@ def test_aims() -> None:
         },
         200: {"forkcore": Series([{"rate_w4": 650.0}])},
     }
-    results = aims.Results(rates=rates, idle={}, footprint=Series(), series={})
-    found = aims.find_aims(results)
+    found = aims.find_aims(aims.Results(rates=rates, idle={}, footprint=Series(), series={}))
     assert "yes |" in harness.aims_table(found, "forkcore against")
     by_aim = {aim.text: aim.verdict for aim in found}
     assert by_aim["rate, multiprocessing forkserver at its best, 4 in flight"] == "yes"
@@ -196,11 +205,9 @@ def test_report_names_who_is_out() -> None:
         "forkcore": Series([{"rate_w1": 10.0, "cpu_w1": 0.001, "latency_w1": 0.1, "latency_p95_w1": 0.2}]),
         "anyevent_fork": Series([None], reason="not installed"),
     }
-    results = aims.Results(rates={0: rates}, idle={}, footprint=Series(), series={})
+    found = aims.Results(rates={0: rates}, idle={}, footprint=Series(), series={})
     options = forkcore.parse_options(["--windows", "1"])
-    machine = dict.fromkeys(("cores", "processor", "virtual", "kernel", "distribution"), "x")
-    machine |= dict.fromkeys(("huge_pages", "python", "project", "time"), "x")
-    text = forkcore.report({**machine, "memory_mb": 1, "load": [0.5]}, options, results)
+    text = "\n".join(forkcore.report(options, found))
     assert "- anyevent_fork: not installed" in text
     assert "| AnyEvent::Fork" not in text
     assert "1,000" in text  # microseconds of CPU
@@ -282,9 +289,9 @@ def test_options_of_a_quick_plugin_run(capsys: pytest.CaptureFixture[str]) -> No
 def test_pages_are_filled() -> None:
     """What is between the comments is replaced, again and again; nothing else is."""
     page = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n<!-- y: begin --><!-- y: end -->\n"
-    filled = harness.fill_page(page, "x", "new\n")
+    filled = results.fill_page(page, "x", "new\n")
     assert filled == page.replace("\nold\n", "\n\nnew\n\n")
-    assert harness.fill_page(filled, "x", "new") == filled
+    assert results.fill_page(filled, "x", "new") == filled
     for name, text in (("z", page), ("x", "<!-- x: end --><!-- x: begin -->")):
         with pytest.raises(ValueError, match=f"{name}: begin"):
-            harness.fill_page(text, name, "new")
+            results.fill_page(text, name, "new")
