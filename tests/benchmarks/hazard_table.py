@@ -96,7 +96,7 @@ def _version(library: Library) -> str | None:
 
 def _list(found: dict[str, int]) -> str:
     own = Path("/proc/self/comm").read_text().strip()
-    names = ["no name of their own" if name == own else f"`{name}`" for name in found]
+    names = ["without a name" if name == own else f"`{name}`" for name in found]
     return ", ".join(f"{count} {name}" for count, name in zip(found.values(), names, strict=True)) or "none"
 
 
