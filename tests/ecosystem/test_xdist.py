@@ -100,10 +100,11 @@ def test_looponfail(suite: Suite) -> None:
         wait_for(lambda: "waiting for changes" in process.output(), "the first run ends")
         assert "SIGABRT" in process.output()
         suite.write(test_loop="import os\ndef test_a(): pass\ndef test_b(): pass  # mended")
-        wait_for(lambda: process.output().count("passed") >= 2, process.output())
+        wait_for(lambda: process.output().count("passed") >= 2, "the second run passes")
     finally:
         process.popen.terminate()
         process.popen.wait(60)
+        print(process.output())  # noqa: T201 - shown where the test fails
 
 
 def environment() -> dict[str, str]:
