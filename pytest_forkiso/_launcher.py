@@ -14,11 +14,17 @@ import _socket
 import posix
 import sys
 
-WAIT = 'ulimit -c 0; read -r status <&3 || status=1; case $status in -*) kill "$status" $$ ;; esac; exit "${status#-}"'
+WAIT = """
+ulimit -c 0
+read -r status reason <&3 || status=1
+[ -z "$reason" ] || printf '%s\\n' "$reason" >&2
+case $status in -*) kill "$status" $$ ;; esac
+exit "${status#-}"
+"""
 """What the shell does that stands there for the worker: to wait takes little of an interpreter's memory.
 
-It reads a line from the socket, the worker's exit code or the negative number of the signal that ended it, and ends
-alike.
+It reads a line from the socket: the worker's exit code or the negative number of the signal that ended it, and ends
+alike. A text may follow, which says why there was no worker.
 """
 
 

@@ -116,8 +116,7 @@ class WorkerServer:
                 self._workers[key.fileobj].kill()  # its launcher was ended
                 self._selector.unregister(key.fileobj)
         for connection, worker in list(self._workers.items()):
-            if worker.poll() is not None:
-                self._tell_end(connection, worker)
+            self._tell_end(connection, worker)
         return True
 
     def _accept(self) -> None:
@@ -125,8 +124,11 @@ class WorkerServer:
         try:
             self._workers[connection] = self._fork(connection)
             self._selector.register(connection, selectors.EVENT_READ)
-        except (OSError, ValueError):  # ended half-way, or no launcher
-            connection.close()
+        except (OSError, ValueError):
+            pass  # ended half-way, or no launcher
+        finally:
+            if connection not in self._workers:
+                connection.close()
 
     def _fork(self, connection: socket.socket) -> forkcore.Child:
         connection.settimeout(_REQUEST_TIMEOUT)
@@ -138,13 +140,33 @@ class WorkerServer:
             )
 
     def _tell_end(self, connection: socket.socket, worker: forkcore.Child) -> None:
+        """Tell a launcher how its worker has ended, if it has, or why it could not be forked."""
+        words = _describe_end(worker)
+        if words is None:
+            return
         del self._workers[connection]
         with contextlib.suppress(KeyError):
             self._selector.unregister(connection)
-        code = worker.returncode
         with contextlib.suppress(OSError):  # the launcher was ended
-            connection.sendall(b"%d\n" % (1 if code is None else code))
+            connection.sendall(words.encode() + b"\n")
         _release(connection, worker)
+
+
+def _describe_end(worker: forkcore.Child) -> str | None:
+    """Give the line that `_launcher.WAIT` reads; None for a worker that runs.
+
+    Raises:
+        forkcore.TemplateDied: Nobody will tell any more.
+    """
+    try:
+        status = worker.poll()
+    except forkcore.TemplateDied:
+        raise
+    except forkcore.ForkcoreError as error:
+        return f"1 forkiso: no worker can be forked: {' '.join(str(error).split())}"
+    if status is None:
+        return None
+    return str(1 if worker.returncode is None else worker.returncode)
 
 
 @contextlib.contextmanager

@@ -223,6 +223,25 @@ def test_a_killed_template(suite: Suite) -> None:
     assert (run.code, run.outcomes()) == (0, {"test_n[0]": "passed", "test_n[1]": "passed"}), run.out
 
 
+def test_a_worker_that_cannot_be_forked(suite: Suite) -> None:
+    """The reason is said, and the run ends; it waits for nobody."""
+    suite.write(
+        at_the_limit="""
+        import errno, posix
+        calls, fork = [], posix.fork
+        def limited():
+            calls.append(1)
+            if len(calls) == 2: raise OSError(errno.EAGAIN, "no more processes")
+            return fork()
+        posix.fork = limited
+        """,
+        test_a="def test_a(): pass",
+    )
+    run = suite.run(*WORKERS, "--fork-preload=at_the_limit")
+    assert "forkiso: no worker can be forked: [Errno 11] the template could not fork: no more processes" in run.out
+    assert run.code == pytest.ExitCode.INTERNAL_ERROR
+
+
 def test_the_socket_is_for_this_user_alone(suite: Suite) -> None:
     """It lies in a directory of its own, which is gone at the end."""
     with tempfile.TemporaryDirectory() as folder:  # shorter than those of pytest

@@ -34,11 +34,11 @@ def listener(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket
         yield made
 
 
-def start(**environment: str) -> subprocess.Popen[bytes]:
+def start(*, errors: int | None = None, **environment: str) -> subprocess.Popen[bytes]:
     """Start a launcher as execnet does it."""
     command = [sys.executable, "-I", "-S", _launcher.__file__, "workers", "-u", "-B", "-c", "no code"]
     everything = {**os.environ, **environment}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=everything)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=everything)
 
 
 def take(connection: socket.socket) -> tuple[Request, list[int]]:
@@ -88,6 +88,19 @@ def test_it_ends_as_the_worker(listener: socket.socket, said: bytes, code: int) 
                 os.close(fd)
             connection.sendall(said)
         assert process.wait(20) == code
+
+
+def test_why_there_is_no_worker(listener: socket.socket) -> None:
+    """It passes the reason on."""
+    with start(errors=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        connection, _ = listener.accept()
+        with connection:
+            for fd in take(connection)[1]:
+                os.close(fd)
+            connection.sendall(b"1 not a\\nworker, 'really'\n")
+        assert process.stderr.read() == b"not a\\nworker, 'really'\n"
+        assert process.wait(20) == 1
 
 
 def test_nobody_tells(listener: socket.socket) -> None:
