@@ -168,15 +168,15 @@ class _Filling:
 
     def fill(self) -> None:
         """Set them up, until one fails or cannot be shared."""
-        for each in self._wanted:
-            self._end.send(("fixture", each.name))
-            self.begun += 1
+        for place, each in enumerate(self._wanted):
             chain = chain_of(self._item, each.name, each.depth)
             definition, given = chain[-1]
             scope = given.scope if given is not None else definition.scope
             node = machinery.scope_node(self._item, definition, scope)
             assert node is not None  # noqa: S101 - the plan has it from there
             machinery.set_up_nodes(node)
+            self._end.send(("fixture", place))
+            self.begun += 1
             if each.failure is not None:
                 error = pytest.fail.Exception(each.failure, pytrace=False)
                 machinery.plant_failure(definition, given, error)
@@ -189,7 +189,7 @@ class _Filling:
                 self.problem = found
                 return
             if call.excinfo is not None:
-                self.failed.append(self.begun - 1)
+                self.failed.append(place)
                 return
 
 

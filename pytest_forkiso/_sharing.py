@@ -5,20 +5,22 @@ from __future__ import annotations
 import functools
 import itertools
 import selectors
+import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+import forkcore
 from pytest_forkiso import _private
 from pytest_forkiso._chain import Chain
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._endings import Endings
 from pytest_forkiso._memory import WORTH_IT
 from pytest_forkiso._plan import Planner
-from pytest_forkiso._snapshot import Snapshot, Work
+from pytest_forkiso._snapshot import CLOSING_TIME, Snapshot, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     import pytest
 
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from pytest_forkiso._plan import Fixture
     from pytest_forkiso._replay import Replay
     from pytest_forkiso._summary import Statistics
-
-CLOSING_TIME = 60.0
-"""Seconds that all teardowns together have where the run was broken off and no time limit is set."""
 
 
 class Sharing:
@@ -65,7 +64,7 @@ class Sharing:
         self._retired: list[Snapshot] = []  # of no use for later tests; the outermost first
         self._crashed: dict[int, str] = {}  # by the identity of the definition, and what is to be said of it
         self._work: Work | None = None
-        self._is_closing = False
+        self._closing_deadline: float | None = None  # for all that is torn down when the run is over
         self._closing: deque[tuple[Snapshot, pytest.Item]] = deque()
         self.endings = Endings(replay)
 
@@ -129,18 +128,19 @@ class Sharing:
             (each.name, each.depth, each.name in allowed, self._crashed.get(id(each.definition)))
             for each in missing.fixtures
         )
-        self._begin(
-            Work(snapshot, missing.item, "set_up", self._source.extra_slot, self._limit(missing.item)), wanted, forks
-        )
         snapshot.watch(self._selector)
+        self._begin("set_up", snapshot, missing.item, wanted, forks)
 
-    def _limit(self, item: pytest.Item) -> float | None:
-        return item_timeout(item, self._settings)
-
-    def _begin(self, work: Work, *values: object) -> None:
+    def _begin(self, kind: str, snapshot: Snapshot, item: pytest.Item, *values: object) -> None:
+        work = Work(snapshot, item, kind, self._source.extra_slot, item_timeout(item, self._settings))
         self._work = work
         self._selector.register(work.channel, selectors.EVENT_READ, functools.partial(self._hear, work))
-        work.begin(self._position[id(work.item)], *values)
+        if self._closing_deadline is not None:
+            work.end_by(self._closing_deadline, CLOSING_TIME)
+        try:
+            work.begin(self._position[id(item)], *values)
+        except forkcore.TemplateDied:
+            self._finish(work)  # as if it had died of the work
 
     def _hear(self, work: Work) -> None:
         for event in work.hear():
@@ -165,7 +165,7 @@ class Sharing:
             self._note_made(work, *word[1:])
         elif word[0] == "ended":
             self._note_ended(work, word[1])
-        elif not self._is_closing:
+        elif self._closing_deadline is None:
             self._replay.last_word(word)  # raises what the fixture has raised: it ends the run
 
     def _note_made(self, work: Work, begun: int, failed: list[int], problem: list[str] | None) -> None:
@@ -176,27 +176,35 @@ class Sharing:
             for event in work.events:
                 self._replay.outside(work.item, event)
             return
-        fixture, reason = snapshot.fixtures[begun - 1], ", ".join(problem)
+        self._exclude(snapshot.fixtures[begun - 1], f"its set-up leaves {', '.join(problem)}")
+        self._drop(snapshot)
+
+    def _exclude(self, fixture: Fixture, reason: str) -> None:
         self._planner.exclude(fixture.definition, reason)
         self._statistics.unshared[fixture.name] = reason
-        self._drop(snapshot)
 
     def _note_death(self, work: Work) -> None:
         text = work.describe_death(self._settings.output_limit)
         sections = work.output(self._settings.output_limit)
-        self._statistics.crashes += not self._is_closing
+        self._statistics.crashes += self._closing_deadline is None
         if work.kind == "tear_down":
             self.endings.add_death(text, sections)
             self._end(work.snapshot)
             return
-        fixture = _named(work.snapshot.fixtures, work.current)
-        shown = "".join(f"\n--- {title} ---\n{output.rstrip()}" for title, output in sections)
-        self._crashed[id(fixture.definition)] = text + shown
+        if work.current is None:
+            # It is none's fault, so that another attempt would end in the same way: tests go without a snapshot.
+            for fixture in work.snapshot.fixtures:
+                self._exclude(fixture, f"there is no snapshot: {text.splitlines()[0]}")
+        else:
+            shown = "".join(f"\n--- {title} ---\n{output.rstrip()}" for title, output in sections)
+            self._crashed[id(work.current.definition)] = text + shown
         self._drop(work.snapshot)
 
     def _drop(self, snapshot: Snapshot) -> None:
-        """Take the last link off the chain: what it should have held is not there."""
-        self._chain.links.remove(snapshot)
+        """Take a link off the chain, or off those to be torn down: what it should have held is not there."""
+        if snapshot in self._chain.links:
+            self._chain.links.remove(snapshot)
+        self._closing = deque(pair for pair in self._closing if pair[0] is not snapshot)
         self._end(snapshot)
 
     # ----------------------------------------------------------------------------------------------------- after a test
@@ -234,7 +242,7 @@ class Sharing:
     def _close_next(self) -> None:
         if self._work is None and self._closing and not self._closing[0][0].children:
             snapshot, item = self._closing.popleft()
-            self._begin(Work(snapshot, item, "tear_down", self._source.extra_slot, self._limit(item)))
+            self._begin("tear_down", snapshot, item)
 
     def _note_ended(self, work: Work, report: dict[str, Any] | None) -> None:
         for event in work.events:
@@ -274,18 +282,19 @@ class Sharing:
 
     def close(self) -> None:
         """Tear down what is still set up, and wait for that; no test runs any more."""
-        self._is_closing = True
-        for link in [*self._chain.links, *self._retired]:
+        self._closing_deadline = time.monotonic() + CLOSING_TIME
+        links = [*self._retired, *self._chain.links]
+        for link in links:
             link.users = 0
-        deadline = time.monotonic() + CLOSING_TIME
-        if self._chain.links:
-            self._retire(list(self._chain.links), self._chain.links[-1].item)
-        while self.is_busy and time.monotonic() < deadline:
-            for key, _ in self._selector.select(min(self.seconds_left() or 1.0, 1.0)):
-                key.data()
-            self.overdue()
-
-
-def _named(fixtures: Iterable[Fixture], name: str) -> Fixture:
-    found = [each for each in fixtures if each.name == name]
-    return found[0] if found else next(iter(fixtures))
+        if self._work is not None:
+            self._work.end_by(self._closing_deadline, CLOSING_TIME)
+        if links:
+            self._retire(list(self._chain.links), links[-1].item)
+        try:
+            while self.is_busy:
+                for key, _ in self._selector.select(self.seconds_left()):
+                    key.data()
+                self.overdue()
+        finally:
+            if self._work is not None:  # another Ctrl-C
+                self._work.signal(signal.SIGKILL)

@@ -30,6 +30,8 @@ DUMP_GRACE = 0.5
 """Seconds that a template has to write its tracebacks, before it is ended."""
 INTERRUPT_GRACE = 0.5
 """Seconds in which work ends after a SIGINT that its template may have got with us, before it is sent one."""
+CLOSING_TIME = 60.0
+"""Seconds that all teardowns together have where the run was broken off."""
 DEATH_GRACE = 5.0
 """Seconds after which the exit status of a template that is gone is not waited for any longer."""
 
@@ -104,7 +106,7 @@ class Work:
         kind: "set_up" or "tear_down".
         events: Received, but for those that ask for an answer.
         last_word: How it ended; None while it is under way, or where the template died of it.
-        current: Name of the fixture that was begun last.
+        current: The fixture whose set-up was begun last; None before the first of them, while their node is set up.
         is_over: Nothing more will come.
     """
 
@@ -114,7 +116,7 @@ class Work:
         self.kind = kind
         self.events: list[Event] = []
         self.last_word: Event | None = None
-        self.current = ""
+        self.current: Fixture | None = None
         self.is_over = False
         self._slot = slot
         self._timeout = timeout
@@ -141,7 +143,7 @@ class Work:
             self.snapshot.template.send_fd(self._theirs).eval("snapshot()")
         self._conversation.answer((self.kind, position, self._slot.number, *values))
         if self._timeout is not None:
-            self._deadline = time.monotonic() + self._timeout
+            self.end_by(time.monotonic() + self._timeout, self._timeout)
 
     def answer(self, event: Event) -> None:
         """Send an event to the template."""
@@ -152,7 +154,7 @@ class Work:
         questions = []
         for event in self._conversation.receive():
             if event[0] == "fixture":
-                self.current = event[1]
+                self.current = self.snapshot.fixtures[event[1]]
             elif event[0] in ("base_temp", "shown"):
                 questions.append(event)
             elif event[0] == "debugger":
@@ -168,6 +170,16 @@ class Work:
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
         return None if self._deadline is None or self.is_over else max(0.0, self._deadline - time.monotonic())
+
+    def end_by(self, deadline: float, seconds: float) -> None:
+        """Set a limit, unless there is an earlier one.
+
+        Args:
+            deadline: On the monotonic clock.
+            seconds: How much time that was in all, for the user.
+        """
+        if self._deadline is None or deadline < self._deadline:
+            self._deadline, self._timeout = deadline, seconds
 
     def overdue(self) -> None:
         """Take the next step against work that takes too long."""
@@ -199,16 +211,21 @@ class Work:
 
     def describe_death(self, output_limit: int) -> str:
         """Say what became of a template that did not say its last word; waits for its exit status."""
-        where = f"{self.kind.replace('_', ' ').replace('set up', 'set-up')} of the fixture {self.current!r}"
-        if self.kind == "tear_down":
-            names = ", ".join(repr(fixture.name) for fixture in self.snapshot.fixtures)
-            where = f"teardown of the fixtures {names}"
+        where = self._where()
         if self._timed_out:
             summary = f"Timeout: {where} was ended, since it took longer than {self._timeout:g} s"
         else:
             summary = f"Crash in {where}: {self._ending()}"
         trace = _failures.users_frames(read_text(self._slot.faults, output_limit)).rstrip()
         return f"{summary}\n{trace}" if trace else summary
+
+    def _where(self) -> str:
+        if self.kind == "tear_down":
+            names = ", ".join(repr(fixture.name) for fixture in self.snapshot.fixtures)
+            return f"teardown of the fixtures {names}"
+        if self.current is None:
+            return f"set-up of {self.snapshot.node.nodeid or 'the session'!r}, before any fixture"
+        return f"set-up of the fixture {self.current.name!r}"
 
     def _ending(self) -> str:
         try:

@@ -45,7 +45,7 @@ class Statistics:
             for nodeid, kind, summary, details in self.climbs
         ]
         return climbs + [
-            f"forkiso: the fixture {name!r} was set up in each test's own process, because its set-up leaves {reason}"
+            f"forkiso: the fixture {name!r} was set up in each test's own process, because {reason}"
             for name, reason in self.unshared.items()
         ]
 

@@ -367,6 +367,45 @@ def test_after(solid): pass
     assert "1 crash," in run.out
 
 
+def test_a_set_up_that_crashes_is_not_the_one_that_it_overrides(suite: Suite) -> None:
+    """Both have one name and one scope; tests that use the other definition pass."""
+    suite.write(
+        conftest="""
+        import pytest
+        @pytest.fixture(scope="session")
+        def value(): return 1
+        """,
+        test_crash="""
+        import os
+        import pytest
+        @pytest.fixture(scope="session")
+        def value(value): os.abort()
+        def test_crash(value): pass
+        """,
+        test_other="def test_it(value): assert value == 1",
+    )
+    run = suite.forked("--fork-share=session")
+    assert run.outcomes() == {"test_crash": "error", "test_it": "passed"}, run.out
+
+
+def test_a_node_whose_set_up_crashes(suite: Suite) -> None:
+    """It is no fixture's fault: no snapshot is tried again, and each test of the node reports its own crash."""
+    suite.pytester.mkpydir("package")
+    suite.path.joinpath("package/__init__.py").write_text(
+        "import os\ndef setup_module():\n    with open('log', 'a') as file: print('begun', file=file)\n    os.abort()\n"
+    )
+    suite.path.joinpath("package/conftest.py").write_text(
+        "import pytest\n@pytest.fixture(scope='package')\ndef fixture(): pass\n"
+    )
+    suite.path.joinpath("package/test_it.py").write_text("def test_1(fixture): pass\ndef test_2(fixture): pass\n")
+    suite.write(test_next="def test_it(): pass")
+    run = suite.forked("--fork-share=session", "--fork-timeout=60")
+    assert run.outcomes() == {"test_1": "error", "test_2": "error", "test_it": "passed"}, run.out
+    assert "Crash in setup: the test's process was ended by SIGABRT" in run.report("test_2", "setup").everything
+    assert "because there is no snapshot: Crash in set-up of 'package', before any fixture: " in run.out
+    assert (suite.path / "log").read_text().split() == ["begun"] * 3
+
+
 def test_a_set_up_that_hangs(suite: Suite) -> None:
     """The deadline of the test that it is done for ends it, with a traceback; it is not tried again."""
     suite.write(

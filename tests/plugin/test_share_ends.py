@@ -117,6 +117,80 @@ def test_ctrl_c(suite: Suite, place: str) -> None:
     assert noted(suite) == ["setup session", "waits", "teardown session"]
 
 
+def interrupted(suite: Suite, *arguments: str) -> Run:
+    """Run the suite, and press Ctrl-C as soon as it has noted that it waits."""
+    process = suite.start("-p", "forkiso", "--forked", "--fork-share=session", *arguments)
+    wait_for(lambda: (suite.path / "log").exists() and "waits" in noted(suite), "the wait has begun")
+    os.kill(process.pid, signal.SIGINT)
+    return process.finish()
+
+
+def test_ctrl_c_and_a_set_up_that_is_deaf_to_it(suite: Suite) -> None:
+    """It is ended, and what was set up before it is torn down."""
+    suite.write(
+        conftest=FIXTURES,
+        test_wait="""
+        import signal
+        from conftest import USED, note, os, pytest, threading
+        @pytest.fixture(scope="module")
+        def deaf(session_fixture):
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            note("waits")
+            threading.Event().wait()
+        def test_it(deaf): pass
+        """,
+    )
+    run = interrupted(suite)
+    assert run.code == 2, run.out
+    assert "INTERNALERROR" not in run.out
+    assert noted(suite) == ["setup session", "waits", "teardown session"]
+
+
+def test_ctrl_c_and_a_teardown_that_hangs(suite: Suite) -> None:
+    """The time for all teardowns is limited then; the fixture looks for processes that are left."""
+    suite.write(
+        conftest=FIXTURES,
+        hasty="from pytest_forkiso import _sharing\n_sharing.CLOSING_TIME = 1.0",
+        test_wait="""
+        from conftest import USED, note, os, pytest, threading
+        @pytest.fixture(scope="module")
+        def hanging(session_fixture):
+            yield
+            note("hangs")
+            threading.Event().wait()
+        def test_before(hanging): pass
+        def test_it(hanging):
+            note("waits")
+            threading.Event().wait()
+        """,
+    )
+    run = interrupted(suite, "-p", "hasty")
+    assert run.code == 2, run.out
+    assert noted(suite)[:3] == ["setup session", "waits", "hangs"]
+    text = "".join(report.everything for report in run.reports)
+    assert "Timeout: teardown of the fixtures 'hanging' was ended, since it took longer than 1 s" in text
+
+
+def test_ctrl_c_while_an_older_node_is_still_in_use(suite: Suite) -> None:
+    """No later test needs its fixtures, and the chain is without them: they are torn down all the same."""
+    suite.write(
+        conftest=FIXTURES,
+        test_one="""
+        from conftest import USED, note, os, pytest, threading
+        def test_it(module_fixture): threading.Event().wait()
+        """,
+        test_two="""
+        from conftest import USED, note, os, pytest, threading
+        def test_it():
+            note("waits")
+            threading.Event().wait()
+        """,
+    )
+    run = interrupted(suite, "--fork-jobs=2")
+    assert run.code == 2, run.out
+    assert noted(suite) == ["setup module", "waits", "teardown module"]
+
+
 @pytest.mark.parametrize(("body", "code"), [("pytest.exit('enough', 5)", 5), ("raise KeyboardInterrupt", 2)])
 def test_a_set_up_that_ends_the_run(suite: Suite, body: str, code: int) -> None:
     """`pytest.exit` and KeyboardInterrupt in a shared set-up do what they always do."""
