@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from pytest_forkiso._source_exec import Collecting
 
 
+FAILURES = (forkcore.RemoteError, forkcore.TemplateDied)
+"""What comes of the user's code in a template: it raises, or ends the process."""
+NOT_READY = "the template could not be made ready for its first fork"
+
+
 class Request(NamedTuple):
     """What a source has to make a template of.
 
@@ -68,13 +73,23 @@ def prepare(template: forkcore.Template, request: Request, code: str) -> forkcor
     try:
         _preload(template, request)
         return template.eval(code).ready()
-    except forkcore.RemoteError as error:
+    except FAILURES as error:
         template.close()
-        text = error.remote_traceback or str(error)
-        raise pytest.UsageError(f"the template could not be made ready for its first fork:\n{text}") from error
+        raise explain_failure(NOT_READY, error) from error
     except BaseException:
         template.close()
         raise
+
+
+def explain_failure(words: str, error: forkcore.ForkcoreError) -> pytest.UsageError:
+    """Make an error for the user.
+
+    Args:
+        words: What has failed.
+        error: One of `FAILURES`; what is known of it from the template is shown.
+    """
+    text = error.remote_traceback if isinstance(error, forkcore.RemoteError) else ""
+    return pytest.UsageError(f"{words}:\n{text or error}")
 
 
 def check_alive(template: forkcore.Template, seconds: float) -> None:
@@ -102,9 +117,8 @@ def _preload(template: forkcore.Template, request: Request) -> None:
     try:
         queue_preloads(template, request.session.config, request.settings)
         template.ready()
-    except forkcore.RemoteError as error:
-        text = error.remote_traceback or str(error)
-        raise pytest.UsageError(f"--fork-preload {','.join(modules)} failed in the template:\n{text}") from error
+    except FAILURES as error:
+        raise explain_failure(f"--fork-preload {','.join(modules)} failed in the template", error) from error
 
 
 def queue_preloads(template: forkcore.Template, config: pytest.Config, settings: Settings) -> None:

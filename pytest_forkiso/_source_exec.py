@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import pickle
@@ -16,7 +17,7 @@ from pytest_forkiso import _exec, _private, _worker
 from pytest_forkiso._events import EventDecoder
 from pytest_forkiso._inner import arguments
 from pytest_forkiso._slots import anonymous_file
-from pytest_forkiso._source import queue_preloads
+from pytest_forkiso._source import FAILURES, NOT_READY, explain_failure, queue_preloads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,21 +55,21 @@ class Collecting:
         self._known = known
         self._template = template
         self._collected: _exec.Collected | None = None
-        plan = _exec.Plan(
-            arguments=arguments(config),
-            argv=list(sys.argv),
-            workerinput=_worker.worker_input(config),
-            is_worker=hasattr(config, "workerinput"),
-            output_limit=settings.output_limit,
-        )
-        self._answer = anonymous_file("forkiso-collected")
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(template.close)
+            plan = _exec.Plan(
+                arguments=arguments(config),
+                argv=list(sys.argv),
+                workerinput=_worker.worker_input(config),
+                is_worker=hasattr(config, "workerinput"),
+                output_limit=settings.output_limit,
+            )
+            self._answer = anonymous_file("forkiso-collected")
+            undo.callback(os.close, self._answer)
             queue_preloads(template, config, settings)
             template.send_fd(_private.standard_input(config), self._answer)
             template.eval(_COLLECT, pickle.dumps(plan))
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def wait(self) -> _exec.Collected:
         """Wait until the template has collected, and give what it has found.
@@ -94,9 +95,8 @@ class Collecting:
     def _ready(self) -> None:
         try:
             self._template.ready()
-        except forkcore.RemoteError as error:
-            text = error.remote_traceback or str(error)
-            raise pytest.UsageError(f"the template could not be made ready for its first fork:\n{text}") from error
+        except FAILURES as error:
+            raise explain_failure(NOT_READY, error) from error
 
     def make_template(self, request: Request) -> forkcore.Template:
         """Compare what was collected here and there, and prepare the template for its first fork.

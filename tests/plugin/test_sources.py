@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -257,6 +258,78 @@ def test_what_fails_in_the_template(suite: Suite, source: str) -> None:
     run = suite.forked("--fork-template", source)
     assert run.code == pytest.ExitCode.USAGE_ERROR
     assert "RuntimeError: not in here" in run.out
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_both_collect_at_the_same_time(suite: Suite, source: str) -> None:
+    """Each waits, while it collects, until the other one has begun."""
+    suite.write(
+        conftest="""
+            import pathlib, time
+            def pytest_collection(session):
+                names = ["pytest", "template"]
+                own = hasattr(session.config, "workerinput")
+                pathlib.Path(names[own]).touch()
+                while not pathlib.Path(names[not own]).exists(): time.sleep(0.01)
+        """,
+        test_it="def test_it(): pass",
+    )
+    assert suite.forked("--fork-template", source).code == 0
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_what_ends_the_template(suite: Suite, source: str) -> None:
+    """That is an error of the user's, too, and no internal one."""
+    suite.write(
+        conftest="""
+            import os
+            def pytest_sessionstart(session):
+                if hasattr(session.config, "workerinput"): os._exit(3)
+        """,
+        test_it="def test_it(): pass",
+    )
+    run = suite.forked("--fork-template", source)
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.out
+    assert "the template could not be made ready for its first fork:" in run.out
+    assert "exited with code 3" in run.out
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_preload_that_crashes(suite: Suite, source: str) -> None:
+    """It takes the template with it; how that ended is shown."""
+    suite.write(fatal="import os; os.abort()", test_it="def test_it(): pass")
+    run = suite.forked("--fork-template", source, "--fork-preload=fatal")
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.out
+    assert "died with signal 6 (SIGABRT)" in run.out
+    assert source in COLLECTING or "--fork-preload fatal failed in the template" in run.out
+
+
+@pytest.mark.parametrize("source", COLLECTING)
+def test_the_cache_is_cleared_once(suite: Suite, source: str) -> None:
+    """By pytest's own process: a template that cleared it later would take with it what plugins have kept since."""
+    suite.write(
+        conftest="""
+            def pytest_sessionstart(session):
+                if not hasattr(session.config, "workerinput"): session.config.cache.set("kept/value", 1)
+        """,
+        test_it="def test_it(): pass",
+    )
+    run = suite.forked("--fork-template", source, "--cache-clear")
+    assert run.code == 0, run.out
+    assert (suite.path / ".pytest_cache" / "v" / "kept" / "value").exists()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_standard_input(suite: Suite, source: str) -> None:
+    """Without capturing, a test reads what pytest was given."""
+    suite.write(test_it="import os\ndef test_it(): assert os.read(0, 100) == b'words'")
+    reader, writer = os.pipe()
+    os.write(writer, b"words")
+    os.close(writer)
+    process = suite.start("-p", "forkiso", "--forked", "--fork-template", source, "-s", stdin=reader)
+    os.close(reader)
+    run = process.finish()
+    assert run.code == 0, run.out
 
 
 @pytest.mark.parametrize("source", SOURCES)
