@@ -57,6 +57,21 @@ def test_tests_do_run_at_a_time(suite: Suite) -> None:
     assert suite.forked("--fork-jobs=2", "--fork-timeout=30").code == 0
 
 
+def test_the_next_child_stands_ready(suite: Suite) -> None:
+    """While a test runs, the template has one child more, and none more while the last one does."""
+    suite.write(
+        test_ahead="""
+        import os, time
+        from pytest_forkiso._leftovers import children
+        def test_first():
+            while len(children(os.getppid())) < 2: time.sleep(0.01)
+        def test_last():
+            while children(os.getppid()) != [os.getpid()]: time.sleep(0.01)
+        """
+    )
+    assert suite.forked("--fork-timeout=30").code == 0
+
+
 def test_unmarked_tests_run_alone_and_in_order(suite: Suite) -> None:
     """No forked test is still running while an unmarked one does."""
     suite.write(
