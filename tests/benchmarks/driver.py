@@ -134,12 +134,12 @@ def run_idle(options: argparse.Namespace) -> Sample:
     }
 
 
-def wait_for_descendants(count: int, before: set[int]) -> set[int]:
+def wait_for_descendants(count: int, before: set[int], limit: float = _IDLE_LIMIT) -> set[int]:
     """Wait until so many processes more than before are below this one; give their pids."""
-    deadline = time.monotonic() + _IDLE_LIMIT
+    deadline = time.monotonic() + limit
     while len(alive := set(descendants_of(os.getpid())) - before) < count:
         if time.monotonic() > deadline:
-            raise SystemExit(f"{len(alive)} of {count} idle children were there after {_IDLE_LIMIT:.0f} s")
+            raise SystemExit(f"{len(alive)} of {count} idle children were there after {limit:g} s")
         time.sleep(0.01)
     return alive
 

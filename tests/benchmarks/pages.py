@@ -80,7 +80,8 @@ def serve_forks(megabytes: int, *, uses_huge_pages: bool) -> None:
 def forking_process(kind: str, megabytes: int) -> Iterator[subprocess.Popen[str]]:
     """Have a process that forks when it is asked to."""
     command = [sys.executable, "-m", "benchmarks.pages", "--serve", kind, str(megabytes)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=Path(__file__).parent.parent, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             ask(process)  # the first fork is none that is measured
             yield process

@@ -27,7 +27,6 @@ _HERE = Path(__file__).resolve().parent
 _PR_SET_CHILD_SUBREAPER = 36
 _LOOK_EVERY = 0.02  # seconds between two looks at the memory
 _GRACE = 5.0  # seconds for processes that outlive pytest
-_LIMIT = 900.0  # seconds for one run
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Run:
         modules: What it imports.
         tests: How many there are; 0 where that is not known before.
         environment: Variables beside those that this process has.
+        limit: Seconds for it.
     """
 
     python: str
@@ -49,6 +49,7 @@ class Run:
     modules: Sequence[str]
     tests: int
     environment: Mapping[str, str] = field(default_factory=dict)
+    limit: float = 900.0
 
 
 def adopt_orphans() -> None:
@@ -88,7 +89,7 @@ def _measure(peer: Peer, run: Run, *, look_every: float | None) -> tuple[Sample,
             began = time.monotonic()
             process = _start(peer, run, probe, file.fileno())
             try:
-                cpu, peak = _wait(process, look_every)
+                cpu, peak = _wait(process, run.limit, look_every)
             except BaseException:
                 end_all(process)
                 raise
@@ -125,16 +126,16 @@ def _start(peer: Peer, run: Run, probe: Path, output: int) -> subprocess.Popen[b
     )
 
 
-def _wait(process: subprocess.Popen[bytes], look_every: float | None) -> tuple[float, float]:
+def _wait(process: subprocess.Popen[bytes], limit: float, look_every: float | None) -> tuple[float, float]:
     """Wait for the end of pytest; give the CPU seconds of all that it has reaped, and the peak of memory."""
-    deadline = time.monotonic() + _LIMIT
+    deadline = time.monotonic() + limit
     peak = 0
     with os.fdopen(os.pidfd_open(process.pid)) as pidfd:
         poller = select.poll()
         poller.register(pidfd, select.POLLIN)
-        while not poller.poll(1000 * (deadline - time.monotonic() if look_every is None else look_every)):
+        while not poller.poll(1000 * (max(0, deadline - time.monotonic()) if look_every is None else look_every)):
             if time.monotonic() > deadline:
-                raise NotMeasured(f"did not end within {_LIMIT:.0f} s")
+                raise NotMeasured(f"did not end within {limit:g} s")
             peak = max(peak, tree_memory(process.pid))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -145,6 +146,10 @@ def end_all(process: subprocess.Popen[bytes]) -> None:
     """End pytest, and every process that it or its children have started; needs `adopt_orphans` before."""
     process.kill()
     process.wait()
+    _end_descendants()
+
+
+def _end_descendants() -> None:
     # Those of sessions of their own too: as orphans they are this process's children now.
     while left := descendants_of(os.getpid()):
         for pid in left:
@@ -157,7 +162,7 @@ def reap_orphans() -> float:
     """Wait for what outlived pytest, as a template may for a moment; give its CPU seconds.
 
     Raises:
-        NotMeasured: Something lives on.
+        NotMeasured: Something lived on, and was ended.
     """
     deadline = time.monotonic() + _GRACE
     cpu = 0.0
@@ -169,6 +174,7 @@ def reap_orphans() -> float:
         if pid:
             cpu += usage.ru_utime + usage.ru_stime
         elif time.monotonic() > deadline:
+            _end_descendants()
             raise NotMeasured(f"processes were left, {_GRACE:.0f} s after its end")
         else:
             time.sleep(0.005)
