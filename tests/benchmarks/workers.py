@@ -55,7 +55,9 @@ def test_waits(n, worker_id):
     here = pathlib.Path(__file__).parent
     (here / "begun").mkdir(exist_ok=True)
     (here / "begun" / worker_id).touch()
+    deadline = time.monotonic() + {limit}  # whoever should write it may have been killed
     while not (here / "go").exists():
+        assert time.monotonic() < deadline
         time.sleep(0.002)
 """
 
@@ -76,7 +78,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def write_suite(folder: Path, modules: Sequence[str], workers: int) -> None:
     """Write a test file with two tests for each worker."""
     imports = "\n".join(f"import {module}" for module in modules)
-    (folder / "test_waits.py").write_text(_SUITE.format(imports=imports, tests=2 * workers))
+    (folder / "test_waits.py").write_text(_SUITE.format(imports=imports, tests=2 * workers, limit=_LIMIT))
     (folder / "pytest.ini").write_text("[pytest]\n")
 
 
