@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="mounts and Landlock are Linux's")
 
 
-@pytest.fixture(params=IDENTITIES)
-def template(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
-    """Give a template of each kind of user."""
-    require_namespaces(request.param)
-    with make_template(request.param) as made:
-        yield made
-
-
-@pytest.fixture(params=IDENTITIES)
-def bare(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
-    """Give a template of each kind of user where the system allows no namespaces."""
-    with make_template(request.param, "namespaces") as made:
-        yield made
-
-
 @pytest.fixture
 def place() -> Iterator[Path]:
     """Give a folder outside of ``/tmp`` where everybody may write, with a file in it."""
@@ -48,7 +33,7 @@ def place() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def check_read_only(template: forkcore.Template, sandbox: Sandbox, place: Path, error: str) -> None:
+def check_read_only(with_namespaces: forkcore.Template, sandbox: Sandbox, place: Path, error: str) -> None:
     """Try each way to change what is there."""
     for deed, *arguments in (
         ("write", str(place / "new"), 1),
@@ -58,31 +43,31 @@ def check_read_only(template: forkcore.Template, sandbox: Sandbox, place: Path, 
         ("change", str(place / "inner"), "rmdir"),
         ("change", str(place / "newer"), "mkdir"),
     ):
-        outcome = do(template, sandbox, deed, *arguments)
+        outcome = do(with_namespaces, sandbox, deed, *arguments)
         assert outcome.errno == error, (deed, arguments, outcome)
-    assert do(template, sandbox, "read", str(place / "old")).result == "as it was"
-    assert do(template, sandbox, "open_device").result == 1
+    assert do(with_namespaces, sandbox, "read", str(place / "old")).result == "as it was"
+    assert do(with_namespaces, sandbox, "open_device").result == 1
     assert (place / "old").read_text() == "as it was"
     assert sorted(path.name for path in place.iterdir()) == ["inner", "old"]
 
 
-def test_read_only_by_mounts(template: forkcore.Template, place: Path) -> None:
+def test_read_only_by_mounts(with_namespaces: forkcore.Template, place: Path) -> None:
     """Nothing can be changed, but reading, devices and shared memory work."""
     sandbox = Sandbox(read_only=True)
-    check_read_only(template, sandbox, place, "EROFS")
-    memory = do(template, sandbox, "shared_memory")
+    check_read_only(with_namespaces, sandbox, place, "EROFS")
+    memory = do(with_namespaces, sandbox, "shared_memory")
     assert (memory.result, memory.means) == (4, {"read_only": "mounts"})
     assert not Path("/dev/shm/forkcore-test").exists()  # noqa: S108 - it was another one
-    assert do(template, sandbox, "write", "/tmp/forkcore-test", 1).errno == "EROFS"  # noqa: S108 - not written
+    assert do(with_namespaces, sandbox, "write", "/tmp/forkcore-test", 1).errno == "EROFS"  # noqa: S108 - not written
 
 
-def test_read_only_by_landlock(bare: forkcore.Template, place: Path) -> None:
+def test_read_only_by_landlock(without_namespaces: forkcore.Template, place: Path) -> None:
     """The same without namespaces."""
     require_landlock(3)
     sandbox = Sandbox(read_only=True)
-    check_read_only(bare, sandbox, place, "EACCES")
-    assert do(bare, sandbox, "facts").means == {"read_only": "Landlock"}
-    assert do(bare, sandbox, "facts").result["no_new_privs"] == "1"
+    check_read_only(without_namespaces, sandbox, place, "EACCES")
+    assert do(without_namespaces, sandbox, "facts").means == {"read_only": "Landlock"}
+    assert do(without_namespaces, sandbox, "facts").result["no_new_privs"] == "1"
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
@@ -128,36 +113,36 @@ def test_writable_places(identity: str, denied: tuple[str, ...], place: Path) ->
     assert (place / "old").stat().st_size == 2
 
 
-def test_the_working_directory_can_be_a_writable_place(template: forkcore.Template, place: Path) -> None:
+def test_the_working_directory_can_be_a_writable_place(with_namespaces: forkcore.Template, place: Path) -> None:
     """By a relative path too, which leads below what is mounted there, otherwise."""
     sandbox = Sandbox(read_only=True, writable=[place], cwd=place)
-    assert do(template, sandbox, "write", "new", 5).result == 5
+    assert do(with_namespaces, sandbox, "write", "new", 5).result == 5
     assert (place / "new").stat().st_size == 5
 
 
-def test_a_writable_place_must_be_there(template: forkcore.Template, place: Path) -> None:
+def test_a_writable_place_must_be_there(with_namespaces: forkcore.Template, place: Path) -> None:
     """An error that names it; the function is not called."""
     with pytest.raises(forkcore.RemoteError, match=r"FileNotFoundError.*absent"):
-        do(template, Sandbox(read_only=True, writable=[place / "absent"]), "facts")
+        do(with_namespaces, Sandbox(read_only=True, writable=[place / "absent"]), "facts")
 
 
-def test_private_tmp(template: forkcore.Template) -> None:
+def test_private_tmp(with_namespaces: forkcore.Template) -> None:
     """A new and empty one, limited in size, in which nothing of what is there is to be seen."""
     with tempfile.NamedTemporaryFile(dir="/tmp") as outside:
         Path(outside.name).chmod(0o644)
         sandbox = Sandbox(private_tmp="1M", read_only=True)
-        assert do(template, sandbox, "read", outside.name).errno == "ENOENT"
-        assert do(template, sandbox, "write", "/tmp/forkcore-new", 1 << 19).result == 1 << 19  # noqa: S108 - private
-        full = do(template, sandbox, "write", "/tmp/forkcore-new", 3 << 20)  # noqa: S108 - private
+        assert do(with_namespaces, sandbox, "read", outside.name).errno == "ENOENT"
+        assert do(with_namespaces, sandbox, "write", "/tmp/forkcore-new", 1 << 19).result == 1 << 19  # noqa: S108 - private
+        full = do(with_namespaces, sandbox, "write", "/tmp/forkcore-new", 3 << 20)  # noqa: S108 - private
         assert full.errno == "ENOSPC"
-        assert do(template, None, "read", outside.name).result == ""
+        assert do(with_namespaces, None, "read", outside.name).result == ""
     assert not Path("/tmp/forkcore-new").exists()  # noqa: S108 - it must not be there
 
 
-def test_a_private_tmp_is_where_temporary_files_go(template: forkcore.Template) -> None:
+def test_a_private_tmp_is_where_temporary_files_go(with_namespaces: forkcore.Template) -> None:
     """Whatever TMPDIR says outside."""
     sandbox = Sandbox(private_tmp=True, env={"TMPDIR": "/var/tmp"})  # noqa: S108 - is to be overruled
-    found = do(template, sandbox, "facts").result
+    found = do(with_namespaces, sandbox, "facts").result
     assert found["env"]["TMPDIR"] == found["tmp"] == "/tmp"  # noqa: S108 - as above
 
 
@@ -174,13 +159,13 @@ def test_what_the_program_is_made_of_stays_in_a_private_tmp() -> None:
         assert (Path(folder) / "out" / "file").exists()
 
 
-def test_a_working_directory_that_is_asked_for_stays_visible(template: forkcore.Template) -> None:
+def test_a_working_directory_that_is_asked_for_stays_visible(with_namespaces: forkcore.Template) -> None:
     """In a private ``/tmp``, without being named twice."""
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         Path(folder).chmod(0o777)
         sandbox = Sandbox(private_tmp=True, cwd=folder)
-        assert do(template, sandbox, "facts").result["cwd"] == folder
-        assert do(template, sandbox, "write", "file", 1).result == 1
+        assert do(with_namespaces, sandbox, "facts").result["cwd"] == folder
+        assert do(with_namespaces, sandbox, "write", "file", 1).result == 1
         assert (Path(folder) / "file").exists()
 
 
@@ -195,19 +180,19 @@ def test_a_writable_place_out_of_reach(place: Path) -> None:
         do(template, Sandbox(read_only=True, writable=[place / "inner" / "deep"]), "facts")
 
 
-def test_hidden_places(template: forkcore.Template, place: Path) -> None:
+def test_hidden_places(with_namespaces: forkcore.Template, place: Path) -> None:
     """A directory is empty, a file too; what is not there is no error, and others see all."""
     (place / "inner" / "secret").write_text("hidden")
     sandbox = Sandbox(hide=[place / "inner", place / "old", place / "absent"])
-    assert do(template, sandbox, "names", str(place / "inner")).result == []
-    assert do(template, sandbox, "read", str(place / "inner" / "secret")).errno == "ENOENT"
-    assert do(template, sandbox, "write", str(place / "inner" / "new"), 1).errno == "EROFS"
-    assert do(template, sandbox, "read", str(place / "old")).result == ""
-    assert do(template, sandbox, "write", str(place / "new"), 1).result == 1
-    assert do(template, None, "read", str(place / "inner" / "secret")).errno is None
+    assert do(with_namespaces, sandbox, "names", str(place / "inner")).result == []
+    assert do(with_namespaces, sandbox, "read", str(place / "inner" / "secret")).errno == "ENOENT"
+    assert do(with_namespaces, sandbox, "write", str(place / "inner" / "new"), 1).errno == "EROFS"
+    assert do(with_namespaces, sandbox, "read", str(place / "old")).result == ""
+    assert do(with_namespaces, sandbox, "write", str(place / "new"), 1).result == 1
+    assert do(with_namespaces, None, "read", str(place / "inner" / "secret")).errno is None
 
 
-def test_the_working_directory_cannot_be_hidden(template: forkcore.Template, place: Path) -> None:
+def test_the_working_directory_cannot_be_hidden(with_namespaces: forkcore.Template, place: Path) -> None:
     """An error says so."""
     require_namespaces("ordinary")
     with make_template("ordinary") as other:
@@ -217,41 +202,41 @@ def test_the_working_directory_cannot_be_hidden(template: forkcore.Template, pla
 
 
 @pytest.mark.parametrize("name", ["private_tmp", "hide"])
-def test_places_that_need_mounts(bare: forkcore.Template, name: str, place: Path) -> None:
+def test_places_that_need_mounts(without_namespaces: forkcore.Template, name: str, place: Path) -> None:
     """Without namespaces they are refused, or named where the child goes on."""
     values: dict[str, object] = {"private_tmp": True, "hide": [place]}
     with pytest.raises(SandboxUnavailable, match=rf"^{name} needs namespaces"):
-        do(bare, Sandbox(**{name: values[name]}), "facts")  # type: ignore[arg-type]
-    went_on = do(bare, Sandbox(**{name: values[name], "missing": "ignore"}), "read", str(place / "old"))  # type: ignore[arg-type]
+        do(without_namespaces, Sandbox(**{name: values[name]}), "facts")  # type: ignore[arg-type]
+    went_on = do(without_namespaces, Sandbox(**{name: values[name], "missing": "ignore"}), "read", str(place / "old"))  # type: ignore[arg-type]
     assert went_on.result == "as it was"
     assert went_on.missing[0].startswith(f"{name} needs namespaces")
 
 
-def test_surroundings(template: forkcore.Template, place: Path) -> None:
+def test_surroundings(with_namespaces: forkcore.Template, place: Path) -> None:
     """Working directory, environment, umask, home."""
     sandbox = Sandbox(cwd=place, env={"A": "1"}, umask=0o077, home=place / "inner")
-    found = do(template, sandbox, "facts").result
+    found = do(with_namespaces, sandbox, "facts").result
     assert found["cwd"] == str(place)
     assert found["env"] == {"A": "1", "HOME": str(place / "inner")}
     assert found["umask"] == 0o077
 
 
-def test_a_clean_environment(template: forkcore.Template) -> None:
+def test_a_clean_environment(with_namespaces: forkcore.Template) -> None:
     """What programs need is kept, all else is gone."""
-    with template.fork(env={"PATH": "/bin", "LC_TIME": "C", "SECRET": "x", "HOME": "/h"}) as other:
+    with with_namespaces.fork(env={"PATH": "/bin", "LC_TIME": "C", "SECRET": "x", "HOME": "/h"}) as other:
         found = do(other, Sandbox(env="clean"), "facts").result
     assert found["env"] == {"PATH": "/bin", "LC_TIME": "C", "HOME": "/h"}
 
 
-def test_nothing_reaches_the_template(template: forkcore.Template, place: Path) -> None:
+def test_nothing_reaches_the_template(with_namespaces: forkcore.Template, place: Path) -> None:
     """Its next child is bound by nothing."""
-    before = do(template, None, "facts").result
+    before = do(with_namespaces, None, "facts").result
     everything = Sandbox(
         memory="64M", cpu=5, open_files=50, read_only=True, private_tmp=True, network=False, cwd="/", env="clean"
     )
-    assert do(template, everything, "facts").error is None
-    assert do(template, None, "facts").result == before
-    assert do(template, None, "write", str(place / "new"), 1).result == 1
+    assert do(with_namespaces, everything, "facts").error is None
+    assert do(with_namespaces, None, "facts").result == before
+    assert do(with_namespaces, None, "write", str(place / "new"), 1).result == 1
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="is for root")
