@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from forkcore._messages import Field
 
 _PLACE = __file__.rpartition("/")[0] + "/"
-FAILURE_LIMIT = 32 * 1024  # of a traceback that crosses in one datagram
+# Bytes of what is told of an exception: with the head of its frame, it has to go into one datagram, which the template
+# takes with one read.
+_MESSAGE_LIMIT = 16 * 1024
+_NAME_LIMIT = 1024
+_TRACEBACK_LIMIT = 32 * 1024
 
 
 class Channel(_socket.socket):
@@ -222,12 +226,12 @@ def describe_failure(error: BaseException) -> bytes:
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):
         name = f"{kind.__module__}.{name}"
-    return m.pack_failure(category, _text_of(error), name, _format_traceback(error))
+    return m.pack_failure(category, _text_of(error), _first_bytes(name, _NAME_LIMIT), _format_traceback(error))
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)[:FAILURE_LIMIT]
+        return _first_bytes(str(error), _MESSAGE_LIMIT)
     except Exception as secondary:  # noqa: BLE001 - the user's __str__ may raise anything
         return f"<the exception has no text: {type(secondary).__name__}>"
 
@@ -239,7 +243,18 @@ def _format_traceback(error: BaseException) -> str:
         text = "".join(traceback.format_exception(type(error), error, users_part(error)))
     except Exception as secondary:  # noqa: BLE001 - the import of traceback too
         text = f"{type(error).__name__} (no traceback: {secondary!r})\n"
-    return text if len(text) <= FAILURE_LIMIT else "...\n" + text[-FAILURE_LIMIT:]
+    data = _encode(text)
+    if len(data) <= _TRACEBACK_LIMIT:
+        return text
+    return "...\n" + data[-_TRACEBACK_LIMIT:].decode("utf-8", "ignore")
+
+
+def _first_bytes(text: str, limit: int) -> str:
+    return _encode(text)[:limit].decode("utf-8", "ignore")
+
+
+def _encode(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
 def users_part(error: BaseException) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import resource
 import signal
 import socket
@@ -20,7 +21,7 @@ from targets import receive, result
 import forkcore
 import forkcore.early
 
-from helpers import is_gone, title, wait_for
+from helpers import is_gone, process_state, title, wait_for
 
 
 def test_three_ways_to_work() -> None:
@@ -198,6 +199,45 @@ def test_a_thousand_files_in_order_between_arguments(template: forkcore.Template
     assert [one["data"] for one in found[1::2]] == [b"%d" % number for number in range(1000)]
 
 
+@pytest.mark.parametrize("letter", ["x", "\u00e9", "\U0001f600", "\udc80"])
+def test_a_failure_with_a_long_text_is_cut_off(template: forkcore.Template, tmp_path: Path, letter: str) -> None:
+    """The head of the message and the end of the traceback come through, and the template goes on."""
+    (tmp_path / "failing.py").write_text(f"raise ImportError('it ' + {letter!a} * 100_000 + ' end')")
+    sys_path = [str(tmp_path), *sys.path]
+    shown = letter.encode("utf-8", "backslashreplace").decode()
+    with (
+        template.fork(sys_path=sys_path).run("failing:work") as child,
+        pytest.raises(forkcore.TargetNotFound, match=f"^'failing:work' was not found: it {re.escape(shown)}") as caught,
+    ):
+        child.wait(timeout=20)
+    assert f"{shown} end\n" in caught.value.remote_traceback
+    with template.fork(sys_path=sys_path).run("targets:nothing") as child:
+        assert child.wait(timeout=20).code == 0
+
+
+def test_a_failure_comes_before_the_end_of_its_child(template: forkcore.Template, tmp_path: Path) -> None:
+    """Whatever the template hears of first: here, of both at once."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "failing.py").write_text(f"open({str(gate)!r}).close()\nraise ImportError('on purpose')")
+    child = template.fork(sys_path=[str(tmp_path), *sys.path]).run("failing:work")
+    assert child.pid
+    os.kill(template.pid, signal.SIGSTOP)
+    try:
+        gate.open("w").close()
+        wait_for(lambda: process_state(child.pid).endswith("Z"), "failed and gone")
+    finally:
+        os.kill(template.pid, signal.SIGCONT)
+    with child, pytest.raises(forkcore.TargetNotFound, match="on purpose"):
+        child.wait(timeout=20)
+
+
+def test_children_collect_nothing_of_the_template(template: forkcore.Template) -> None:
+    """Its objects are frozen: a collection would write to them all, and so copy each page."""
+    template.eval("def count(channel):\n    import gc, targets; targets.reply(channel, gc.get_freeze_count())")
+    assert result(template.fork().run(":count")) > 1000
+
+
 def test_take_args_clears_what_was_sent(template: forkcore.Template) -> None:
     """Code in the template takes arguments; later children do not get them."""
     template.send_arg(b"a", b"b")
@@ -367,6 +407,7 @@ def test_output_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
         "import forkcore, sys, targets\n"
         "print('before')\n"
         "own = forkcore.fork_here()\n"
+        "own.eval('print(\"in the template\")')\n"
         "for _ in range(3):\n"
         "    with own.fork().run('targets:print_something') as child: pass\n"
         "own.close()\n"
@@ -380,7 +421,7 @@ def test_output_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
         env=environment,
         timeout=60,
     )
-    assert done.stdout.splitlines() == ["before", *["from the child"] * 3]
+    assert done.stdout.splitlines() == ["before", "in the template", *["from the child"] * 3]
 
 
 def test_threads_are_a_hazard() -> None:
