@@ -85,9 +85,13 @@ def enter_user() -> None:
     Raises:
         OSError: As `enter`.
     """
-    user, group = os.geteuid(), os.getegid()
     if _apparmor_may_refuse() and not _is_allowed_user():
         raise OSError(errno.EACCES, "AppArmor restricts user namespaces")
+    _unshare_user()
+
+
+def _unshare_user() -> None:
+    user, group = os.geteuid(), os.getegid()  # inside, they are nobody's until they are named
     system.unshare(system.CLONE_NEWUSER)
     # After a change of user the files below belong to root, as long as the process is not dumpable.
     dumpable = system.prctl(system.PR_GET_DUMPABLE)
@@ -120,9 +124,7 @@ def _is_allowed_user() -> bool:
     pid = os.fork()
     if pid == 0:
         try:
-            system.unshare(system.CLONE_NEWUSER)
-            _write("/proc/self/setgroups", "deny")
-            _write("/proc/self/uid_map", f"{os.geteuid()} {os.geteuid()} 1")
+            _unshare_user()
         except OSError:
             os._exit(1)
         os._exit(0)

@@ -27,7 +27,9 @@ from forkcore import _sandbox_limits as limits  # noqa: F401 - as above
 from forkcore import _sandbox_mounts as mounts  # noqa: F401 - as above
 from forkcore import _sandbox_namespaces as namespaces
 
-ORDINARY = 65534
+ORDINARY = 54321  # nobody is called that, and no system call gives it to who has no name
+_IO_URING_SETUP = 425
+_MS_SHARED = 0x100000  # of mount(2): what is mounted in one namespace is mounted in its copies as well
 _NAMESPACES = ("user", "mnt", "net", "uts")
 
 
@@ -117,9 +119,27 @@ def deny_filters() -> None:
     )
 
 
+def expect_apparmor() -> None:
+    """Go where AppArmor is said to restrict user namespaces, as on Ubuntu; whether it does is found by trying."""
+    fd = os.memfd_create("apparmor_restrict_unprivileged_userns")
+    os.write(fd, b"1\n")
+    namespaces._APPARMOR = f"/proc/self/fd/{fd}"
+
+
 def deny_landlock() -> None:
     """Go where the kernel has no Landlock."""
     deny_calls(_sandbox_system.LANDLOCK_CREATE_RULESET)
+
+
+def share_mounts() -> None:
+    """Go where mounts in new namespaces are seen outside unless that is forbidden: so systemd sets up a machine."""
+    _sandbox_system.unshare(_sandbox_system.CLONE_NEWNS)
+    _sandbox_system.mount("", "/", flags=_sandbox_system.MS_REC | _MS_SHARED)
+
+
+def remember_tmp() -> None:
+    """Have looked already where temporary files go."""
+    tempfile.gettempdir()
 
 
 # Deeds: called in a child.
@@ -261,6 +281,32 @@ def unix_sockets() -> str:
         return theirs.recv(100).decode()
 
 
+def move(source: str, target: str) -> None:
+    """Move a file."""
+    Path(source).rename(target)
+
+
+def read_empty_pipe() -> bytes:
+    """Read where there is nothing now: EAGAIN, as a fork at its limit."""
+    ours, theirs = os.pipe()
+    os.set_blocking(ours, False)
+    try:
+        return os.read(ours, 1)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def set_up_ring() -> None:
+    """Ask for io_uring; EFAULT without a sandbox, where the kernel has it."""
+    _sandbox_system.system_call(_IO_URING_SETUP, 1, None)
+
+
+def count_mounts() -> int:
+    """Count what is mounted, as this process sees it."""
+    return len(Path("/proc/self/mountinfo").read_text().splitlines())
+
+
 def send_signal(pid: int, number: int) -> None:
     """Signal a process."""
     os.kill(pid, number)
@@ -298,6 +344,7 @@ def facts() -> dict[str, Any]:
         "core": resource.getrlimit(resource.RLIMIT_CORE),
         "tmp": temporary,
         "landlock": landlock.version(),
+        "user_namespace": str(Path("/proc/self/ns/user").readlink()),
     }
 
 

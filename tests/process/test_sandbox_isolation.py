@@ -23,21 +23,6 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and 
 needs_root = pytest.mark.skipif(not IS_ROOT, reason="is for root")
 
 
-@pytest.fixture(params=IDENTITIES)
-def template(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
-    """Give a template of each kind of user."""
-    require_namespaces(request.param)
-    with make_template(request.param) as made:
-        yield made
-
-
-@pytest.fixture(params=IDENTITIES)
-def bare(request: pytest.FixtureRequest, _no_leaks: None) -> Iterator[forkcore.Template]:
-    """Give a template of each kind of user where the system allows no namespaces."""
-    with make_template(request.param, "namespaces") as made:
-        yield made
-
-
 @pytest.fixture
 def server(_no_leaks: None) -> Iterator[int]:
     """Serve on the loopback device outside; gives the port."""
@@ -67,37 +52,39 @@ def bystander(_no_leaks: None) -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_without_a_sandbox_the_server_is_reached(template: forkcore.Template, server: int) -> None:
+def test_without_a_sandbox_the_server_is_reached(with_namespaces: forkcore.Template, server: int) -> None:
     """Or the tests below would show nothing."""
-    assert do(template, None, "connect", "127.0.0.1", server).result == "outside"
-    assert do(template, None, "serve_and_connect").result == "hello"
+    assert do(with_namespaces, None, "connect", "127.0.0.1", server).result == "outside"
+    assert do(with_namespaces, None, "serve_and_connect").result == "hello"
 
 
-def test_no_network_but_loopback(template: forkcore.Template, server: int) -> None:
+def test_no_network_but_loopback(with_namespaces: forkcore.Template, server: int) -> None:
     """A server of the child's own is reached; one outside is not, though it listens on the same address."""
     sandbox = Sandbox(network=False)
-    inside = do(template, sandbox, "serve_and_connect")
+    inside = do(with_namespaces, sandbox, "serve_and_connect")
     assert (inside.result, inside.means) == ("hello", {"network": "namespace"})
-    assert do(template, sandbox, "connect", "127.0.0.1", server).errno == "ECONNREFUSED"
-    assert do(template, sandbox, "connect", "192.0.2.1", 80).errno == "ENETUNREACH"
-    assert do(template, sandbox, "interfaces").result == ["lo"]
+    assert do(with_namespaces, sandbox, "connect", "127.0.0.1", server).errno == "ECONNREFUSED"
+    assert do(with_namespaces, sandbox, "connect", "192.0.2.1", 80).errno == "ENETUNREACH"
+    assert do(with_namespaces, sandbox, "interfaces").result == ["lo"]
 
 
-def test_no_network_at_all(template: forkcore.Template, server: int) -> None:
+def test_no_network_at_all(with_namespaces: forkcore.Template, server: int) -> None:
     """Not even a server of its own; sockets within the machine work."""
     sandbox = Sandbox(network="none")
-    assert do(template, sandbox, "connect", "127.0.0.1", server).errno == "ENETUNREACH"
-    assert do(template, sandbox, "serve_and_connect").error == "OSError"
-    assert do(template, sandbox, "unix_sockets").result == "hello"
+    assert do(with_namespaces, sandbox, "connect", "127.0.0.1", server).errno == "ENETUNREACH"
+    assert do(with_namespaces, sandbox, "serve_and_connect").error == "OSError"
+    assert do(with_namespaces, sandbox, "unix_sockets").result == "hello"
 
 
-def test_no_network_at_all_without_namespaces(bare: forkcore.Template, server: int) -> None:
+def test_no_network_at_all_without_namespaces(without_namespaces: forkcore.Template, server: int) -> None:
     """By seccomp, the same."""
     sandbox = Sandbox(network="none")
-    refused = do(bare, sandbox, "connect", "127.0.0.1", server)
+    refused = do(without_namespaces, sandbox, "connect", "127.0.0.1", server)
     assert (refused.errno, refused.means) == ("EACCES", {"network": "seccomp"})
-    assert do(bare, sandbox, "serve_and_connect").errno == "EACCES"
-    assert do(bare, sandbox, "unix_sockets").result == "hello"
+    assert do(without_namespaces, sandbox, "serve_and_connect").errno == "EACCES"
+    assert do(without_namespaces, sandbox, "unix_sockets").result == "hello"
+    # By which sockets can be made without a call of that name.
+    assert do(without_namespaces, sandbox, "set_up_ring").errno == "ENOSYS"
 
 
 @pytest.mark.parametrize("identity", IDENTITIES)
@@ -112,38 +99,53 @@ def test_no_network_at_all_with_nothing_for_it(identity: str) -> None:
         do(template, Sandbox(network="none"), "facts")
 
 
-def test_loopback_needs_namespaces(bare: forkcore.Template, server: int) -> None:
+def test_loopback_needs_namespaces(without_namespaces: forkcore.Template, server: int) -> None:
     """Without them it is refused, or named where the child goes on."""
     with pytest.raises(SandboxUnavailable, match=r"^network=False needs namespaces, .* Remedy: run as root"):
-        do(bare, Sandbox(network=False), "facts")
-    went_on = do(bare, Sandbox(network=False, missing="ignore"), "connect", "127.0.0.1", server)
+        do(without_namespaces, Sandbox(network=False), "facts")
+    went_on = do(without_namespaces, Sandbox(network=False, missing="ignore"), "connect", "127.0.0.1", server)
     assert went_on.result == "outside"
     assert went_on.missing[0].startswith("network=False needs namespaces")
 
 
-def test_all_that_is_missing_is_named_at_once(bare: forkcore.Template) -> None:
+def test_all_that_is_missing_is_named_at_once(without_namespaces: forkcore.Template) -> None:
     """One line for each."""
     with pytest.raises(SandboxUnavailable) as caught:
-        do(bare, Sandbox(network=False, hostname="box", private_tmp=True), "facts")
+        do(without_namespaces, Sandbox(network=False, hostname="box", private_tmp=True), "facts")
     assert sorted(text.split()[0] for text in caught.value.missing) == ["hostname", "network=False", "private_tmp"]
 
 
-def test_hostname(template: forkcore.Template) -> None:
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_namespaces_where_apparmor_may_refuse_them(identity: str) -> None:
+    """It is tried, in a process that is not needed any more: with success where it does not."""
+    require_namespaces(identity)
+    with make_template(identity) as template:
+        template.eval("sandbox_targets.expect_apparmor()")
+        assert do(template, Sandbox(network=False), "serve_and_connect").result == "hello"
+    with make_template(identity, "namespaces") as template:
+        template.eval("sandbox_targets.expect_apparmor()")
+        with pytest.raises(SandboxUnavailable, match=r"^hostname needs namespaces"):
+            do(template, Sandbox(hostname="box"), "facts")
+
+
+def test_hostname(with_namespaces: forkcore.Template) -> None:
     """Inside, and nowhere else."""
     before = socket.gethostname()
-    assert do(template, Sandbox(hostname="box"), "facts").result["host"] == "box"
+    assert do(with_namespaces, Sandbox(hostname="box"), "facts").result["host"] == "box"
     assert socket.gethostname() == before
 
 
-def test_other_processes_cannot_be_signalled(template: forkcore.Template, bystander: subprocess.Popen[bytes]) -> None:
+def test_other_processes_cannot_be_signalled(
+    with_namespaces: forkcore.Template, bystander: subprocess.Popen[bytes]
+) -> None:
     """Not even by the same user; its own ones can."""
     require_landlock(6)
     sandbox = Sandbox(signal_others=False)
-    killed = do(template, sandbox, "send_signal", bystander.pid, signal.SIGKILL)
+    killed = do(with_namespaces, sandbox, "send_signal", bystander.pid, signal.SIGKILL)
     assert killed.errno == "EPERM"
     assert bystander.poll() is None
-    assert do(template, sandbox, "kill_own_child").result == signal.SIGKILL
-    assert do(template, sandbox, "send_signal", 0, 0).error is None
+    assert do(with_namespaces, sandbox, "kill_own_child").result == signal.SIGKILL
+    assert do(with_namespaces, sandbox, "send_signal", 0, 0).error is None
 
 
 def test_without_a_sandbox_a_bystander_can_be_killed(bystander: subprocess.Popen[bytes]) -> None:
@@ -172,6 +174,7 @@ def test_another_user(bystander: subprocess.Popen[bytes]) -> None:
         found = do(template, sandbox, "facts").result
         assert (found["uid"], found["capabilities"]) == (65534, 0)
         assert 0 not in found["groups"]
+        assert do(template, sandbox, "read", "/proc/self/environ").error is None
         assert do(template, sandbox, "send_signal", bystander.pid, signal.SIGKILL).errno == "EPERM"
         assert do(template, sandbox, "write", "/etc/forkcore-test", 1).errno == "EACCES"
         together = Sandbox(user="nobody", network=False, read_only=True, private_tmp=True, hostname="box")
@@ -213,7 +216,7 @@ def test_a_user_namespace_gives_no_rights() -> None:
 
 
 @pytest.mark.parametrize("value", [True, False])
-def test_no_new_privs(template: forkcore.Template, value: Literal[True, False]) -> None:
+def test_no_new_privs(with_namespaces: forkcore.Template, value: Literal[True, False]) -> None:
     """As it was asked for."""
-    found = do(template, Sandbox(no_new_privs=value), "facts").result
+    found = do(with_namespaces, Sandbox(no_new_privs=value), "facts").result
     assert found["no_new_privs"] == str(int(value))

@@ -109,7 +109,11 @@ def test_writable_places(identity: str, denied: tuple[str, ...], place: Path) ->
         assert do(template, sandbox, "write", str(place / "inner" / "new"), 3).result == 3
         assert do(template, sandbox, "write", str(place / "old"), 2).result == 2
         assert do(template, sandbox, "write", str(place / "new"), 1).errno in ("EROFS", "EACCES")
-    assert (place / "inner" / "new").stat().st_size == 3
+        (place / "inner" / "below").mkdir(mode=0o777)
+        (place / "inner" / "below").chmod(0o777)
+        moved = do(template, sandbox, "move", str(place / "inner" / "new"), str(place / "inner" / "below" / "new"))
+        assert moved.error is None
+    assert (place / "inner" / "below" / "new").stat().st_size == 3
     assert (place / "old").stat().st_size == 2
 
 
@@ -140,7 +144,8 @@ def test_private_tmp(with_namespaces: forkcore.Template) -> None:
 
 
 def test_a_private_tmp_is_where_temporary_files_go(with_namespaces: forkcore.Template) -> None:
-    """Whatever TMPDIR says outside."""
+    """Whatever TMPDIR says outside, and wherever the template has found that they go."""
+    with_namespaces.eval("sandbox_targets.remember_tmp()")
     sandbox = Sandbox(private_tmp=True, env={"TMPDIR": "/var/tmp"})  # noqa: S108 - is to be overruled
     found = do(with_namespaces, sandbox, "facts").result
     assert found["env"]["TMPDIR"] == found["tmp"] == "/tmp"  # noqa: S108 - as above
@@ -243,5 +248,8 @@ def test_nothing_reaches_the_template(with_namespaces: forkcore.Template, place:
 def test_a_mount_made_inside_is_not_seen_outside(place: Path) -> None:
     """Root in a mount namespace of its own may mount; nobody else sees it."""
     with make_template("root") as template:
+        template.eval("sandbox_targets.share_mounts()")
+        before = do(template, None, "count_mounts").result
         assert do(template, Sandbox(private_tmp=True), "mount_something", str(place / "inner")).error is None
+        assert do(template, None, "count_mounts").result == before
     assert not (place / "inner").is_mount()
