@@ -89,11 +89,10 @@ class Limits:
     def open_files_start(self, vanishing: Collection[int], _: object) -> int:
         """Count the descriptors that are in use below the one that will be the last."""
         used = set(_open_descriptors()) - set(vanishing)
-        limit, free = 0, 0
-        while free < self.values["open_files"]:
-            free += limit not in used
-            limit += 1
         self._bases["open_files"] = len(used)
+        limit = self.values["open_files"]
+        for fd in sorted(used):
+            limit += fd < limit
         return limit - self.values["open_files"]
 
     def relax(self) -> None:

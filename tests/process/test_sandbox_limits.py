@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_runs import IDENTITIES, do, make_template
+from sandbox_runs import IDENTITIES, do, make_template, require_namespaces
 
 import forkcore
 from forkcore import Sandbox, SandboxUnavailable
@@ -86,6 +86,19 @@ def test_a_fork_bomb_stops_at_the_limit(ordinary: forkcore.Template) -> None:
     assert beyond.notes == ("sandbox limit processes=5: 5 processes and threads beside the first are there now",)
 
 
+def test_processes_of_others_do_not_count(ordinary: forkcore.Template) -> None:
+    """Not even those that the same user starts later: in a user namespace of its own, the child is counted alone."""
+    require_namespaces("ordinary")
+    before = do(ordinary, None, "facts").result["user_namespace"]
+    assert do(ordinary, Sandbox(processes=5), "facts").result["user_namespace"] != before
+
+
+def test_an_operation_that_would_block_is_no_limit(ordinary: forkcore.Template) -> None:
+    """Its error is that of a fork at the limit, with another reason."""
+    empty = do(ordinary, Sandbox(processes=5), "read_empty_pipe")
+    assert (empty.errno, empty.notes) == ("EAGAIN", ())
+
+
 def test_threads_count_as_processes(ordinary: forkcore.Template) -> None:
     """The kernel counts both."""
     sandbox = Sandbox(processes=3)
@@ -132,6 +145,11 @@ def test_open_files_are_counted_from_what_is_open(template: forkcore.Template) -
         "sandbox limit open_files=7: 7 beyond the template's are open now",
     )
     assert do(template, Sandbox(open_files=7), "open_many", 7).result == 7
+
+
+def test_open_files_above_what_the_system_allows(template: forkcore.Template) -> None:
+    """As many as the system allows: a limit that cannot be reached is set at once."""
+    assert do(template, Sandbox(open_files=(1 << 31) - 1), "open_many", 7).result == 7
 
 
 def test_file_size(template: forkcore.Template, tmp_path: Path) -> None:
