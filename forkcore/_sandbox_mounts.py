@@ -40,11 +40,13 @@ def arrange(
         OSError: A path is not there, or a mount failed.
     """
     system.mount("", "/", flags=system.MS_REC | system.MS_PRIVATE)
-    copies = [(path, system.clone_mounts(path), False) for path in writable]
+    kept = [(path, False) for path in writable]
+    if private_size is not None:
+        kept += [(path, read_only) for path in _places(PRIVATE, visible, writable)]
+    copies: list[tuple[str, int, bool]] = []
     try:
-        if private_size is not None:
-            seen = _places(PRIVATE, visible, writable)
-            copies += [(path, system.clone_mounts(path), read_only) for path in seen]
+        for path, is_read_only in kept:
+            copies.append((path, system.clone_mounts(path), is_read_only))
         if read_only:
             system.make_mounts_read_only("/")
             if os.path.isdir(_SHARED_MEMORY):
@@ -52,8 +54,8 @@ def arrange(
         if private_size is not None:
             _mount_empty(PRIVATE, f"mode=1777,size={private_size}" if private_size else "mode=1777")
         # From the outside to the inside.
-        for path, copy, is_kept in sorted(copies):
-            if is_kept:
+        for path, copy, is_read_only in sorted(copies):
+            if is_read_only:
                 system.make_mounts_read_only(fd=copy)
             _attach(copy, path, may_make=private_size is not None)
     finally:
