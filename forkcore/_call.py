@@ -13,6 +13,7 @@ from forkcore import _messages as m
 from forkcore._fds import close_all
 from forkcore._title import MAX_NAME
 from forkcore._wire import HEADER_SIZE, encode_identifier
+from forkcore.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +100,13 @@ class Call:
 
 
 def pair(fields: list[Field], fds: list[int]) -> list[tuple[Field, int | None]]:
-    """Put descriptors beside the arguments that stand for them."""
+    """Put descriptors beside the arguments that stand for them.
+
+    Raises:
+        ProtocolError: There are more, or fewer.
+    """
+    if len(fds) != sum(tag in m.DESCRIPTOR_TAGS for tag, _ in fields):
+        raise ProtocolError("arguments and descriptors do not match")
     rest = iter(fds)
     return [(field, next(rest) if field[0] in m.DESCRIPTOR_TAGS else None) for field in fields]
 

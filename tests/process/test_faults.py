@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from targets import result
 
@@ -262,6 +262,8 @@ def fork_raw() -> tuple[socket.socket, Template]:
     ),
     st.integers(0, 3),
 )
+@example(encode(m.SEND, 0, m.pack([(m.INTEGER, b"")])), 0)
+@example(encode(m.SEND, 0, m.pack([(m.INTEGER, b"")]), 2), 2)
 def test_garbage_does_not_crash_a_template(data: bytes, count: int) -> None:
     """Whatever it is told, it serves on or leaves in order: never by a signal or a traceback."""
     raw, own = fork_raw()
