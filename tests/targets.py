@@ -167,6 +167,13 @@ async def not_called(channel: Any) -> None:
 not_callable = 5
 
 
+def stay_for_ever(channel: Any) -> None:
+    """Say hello and stay, whatever becomes of the parent."""
+    channel.sendall(b"here")
+    while True:
+        signal.pause()
+
+
 def stay_silently(channel: Any) -> None:
     """Stay until the parent is gone, and say nothing."""
     channel.recv(1)

@@ -201,7 +201,7 @@ sys.path[:] = {path!r}
 own = forkcore.new_exec()
 idle = own.fork().ready()
 here = forkcore.fork_here()
-bound = [make().run("targets:wait_for_end", die_with_parent=True)
+bound = [make().run("targets:stay_for_ever", die_with_parent=True)
          for make in (own.fork, forkcore.new_exec, lambda: own.fork().ready(), here.fork)]
 free = own.fork().run("targets:wait_for_end")
 for child in [*bound, free]:
@@ -228,8 +228,13 @@ def test_a_killed_parent_takes_templates_and_bound_children_with_it() -> None:
         assert len(pids) == 9
         parent.kill()
         parent.wait()
-        for pid in pids[:-1]:
-            wait_for(partial(is_gone, pid), "ended with the parent")
+        try:
+            for pid in pids[:-1]:
+                wait_for(partial(is_gone, pid), "ended with the parent")
+        finally:
+            for pid in pids[:-1]:
+                if not is_gone(pid):
+                    os.kill(pid, signal.SIGKILL)
         # Its channel has reached its end with the parent, which is its own affair.
         wait_for(lambda: is_gone(pids[-1]), "ended by itself")
 

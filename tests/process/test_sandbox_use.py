@@ -126,6 +126,22 @@ except RuntimeError as error:
     ]
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="is for root")
+def test_another_user_dies_with_the_same_parent() -> None:
+    """The kernel forgets at a change of user that the process has asked to die with its parent."""
+    code = """
+import ctypes
+from forkcore import Sandbox, _sandbox_system as system
+system.prctl(system.PR_SET_PDEATHSIG, 15)
+Sandbox(user="nobody").apply()
+number = ctypes.c_int()
+system.prctl(system.PR_GET_PDEATHSIG, ctypes.byref(number))
+print(number.value)
+"""
+    printed = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
+    assert printed.stdout == "15\n"
+
+
 def test_templates_that_use_none_load_nothing_of_it() -> None:
     """Neither the template nor its child."""
     with forkcore.new().run("targets:loaded_modules") as child:
