@@ -137,9 +137,10 @@ def share_mounts() -> None:
     _sandbox_system.mount("", "/", flags=_sandbox_system.MS_REC | _MS_SHARED)
 
 
-def remember_tmp() -> None:
+def remember_tmp(folder: str) -> None:
     """Have looked already where temporary files go."""
-    tempfile.gettempdir()
+    os.environ["TMPDIR"] = folder
+    assert tempfile.gettempdir() == folder
 
 
 # Deeds: called in a child.

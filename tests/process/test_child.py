@@ -123,6 +123,33 @@ def test_an_interrupted_child_ends_as_a_program_does(template: forkcore.Template
     assert (log.read_text(), out.read_text()) == ("done", "written")
 
 
+def test_threads_of_a_child_are_waited_for(template: forkcore.Template) -> None:
+    """As at the end of a program: what they have begun they finish."""
+    template.eval(
+        "def begin(channel):\n"
+        "    import threading\n"
+        "    threading.Thread(target=lambda: channel.sendall(channel.recv(10))).start()\n"
+    )
+    with template.run(":begin") as child:
+        child.channel.sendall(b"finish")
+        assert child.channel.recv(10) == b"finish"
+        assert child.wait(timeout=20).code == 0
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_output_that_cannot_be_written_is_a_failure(template: forkcore.Template, code: int) -> None:
+    """With the code that Python exits with then, unless there is another one."""
+    template.eval(
+        "import posix, sys\n"
+        "def write(channel):\n"
+        "    sys.stdout = open(posix.open('/dev/full', posix.O_WRONLY), 'w')\n"
+        "    sys.stdout.write('lost')\n"
+        f"    sys.exit({code})\n"
+    )
+    with template.run(":write") as child:
+        assert child.wait(timeout=20).code == (code or 120)
+
+
 def test_a_lost_descendant_does_not_keep_the_status(template: forkcore.Template) -> None:
     """A grandchild that lives on does not hide the child's end."""
     template.eval(

@@ -145,7 +145,7 @@ def test_private_tmp(with_namespaces: forkcore.Template) -> None:
 
 def test_a_private_tmp_is_where_temporary_files_go(with_namespaces: forkcore.Template) -> None:
     """Whatever TMPDIR says outside, and wherever the template has found that they go."""
-    with_namespaces.eval("sandbox_targets.remember_tmp()")
+    with_namespaces.eval("sandbox_targets.remember_tmp('/var/tmp')")
     sandbox = Sandbox(private_tmp=True, env={"TMPDIR": "/var/tmp"})  # noqa: S108 - is to be overruled
     found = do(with_namespaces, sandbox, "facts").result
     assert found["env"]["TMPDIR"] == found["tmp"] == "/tmp"  # noqa: S108 - as above

@@ -289,6 +289,8 @@ def test_titles_that_ps_shows(template: forkcore.Template) -> None:
             assert child.channel.recv(4) == b"here"
             assert title(child.pid) == "forkcore: targets:wait_for_end"
             assert Path(f"/proc/{child.pid}/comm").read_text() == "forkcore: targe\n"
+            assert title(own.pid) == "forkcore template"
+            assert Path(f"/proc/{own.pid}/comm").read_text() == "forkcore templa\n"
         with own.fork().run("targets:wait_for_end", title="child of mine") as child:
             assert child.channel.recv(4) == b"here"
             assert title(child.pid) == "child of mine"
@@ -413,6 +415,7 @@ def test_output_is_written_once(capfd: pytest.CaptureFixture[str]) -> None:
         "own.close()\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment.pop("PYTHONUNBUFFERED", None)
     done = subprocess.run(
         [sys.executable, "-c", code],
         check=True,
