@@ -266,7 +266,10 @@ def users_part(error: BaseException) -> Any:
 
 
 def annotate(error: BaseException) -> None:
-    """Add to an exception of the user's function which limit of this process's sandbox it speaks of, if any."""
+    """Add to an exception of the user's function which limit of this process's sandbox it speaks of, if any.
+
+    That makes room to report it as well.
+    """
     sandbox = sys.modules.get("forkcore._sandbox_apply")
     if sandbox is not None:
         sandbox.annotate(error)

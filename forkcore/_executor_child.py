@@ -11,10 +11,11 @@ import pickle
 import sys
 import traceback
 
+from forkcore._child import annotate, users_part
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
     from typing import Any, TypeVar
 
     T = TypeVar("T")
@@ -140,8 +141,8 @@ def _perform(data: bytearray) -> bytes:
 
 def _describe(error: BaseException, about: str) -> bytes:
     """Encode an exception: itself, if it can be pickled, and texts that stand for it otherwise."""
-    _annotate(error)
-    error = error.with_traceback(_users_part(error.__traceback__))
+    annotate(error)
+    error = error.with_traceback(users_part(error))
     try:
         text = "".join(traceback.format_exception(error))
         message = str(error)
@@ -153,20 +154,6 @@ def _describe(error: BaseException, about: str) -> bytes:
         itself = b""  # the parent makes a RemoteError of the texts
     kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     return pickle.dumps((itself, kind, message, text, about))
-
-
-def _annotate(error: BaseException) -> None:
-    """Add which limit of this process's sandbox an exception speaks of; room for the reply is made as well."""
-    sandbox = sys.modules.get("forkcore._sandbox_apply")
-    if sandbox is not None:
-        sandbox.annotate(error)
-
-
-def _users_part(trace: TracebackType | None) -> TracebackType | None:
-    """Give the traceback without the frame of this module that it begins with."""
-    if trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        return trace.tb_next
-    return trace
 
 
 def do_nothing() -> None:

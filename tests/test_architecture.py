@@ -16,7 +16,6 @@ MODULES = sorted(path.stem for path in PACKAGE.glob("*.py"))
 # From left to right: a module imports only what stands further left, or beside it where noted.
 LAYERS = [
     ["errors"],
-    ["_executor_child"],
     ["_messages"],
     ["_wire"],
     ["_status"],
@@ -29,7 +28,7 @@ LAYERS = [
     ["_sandbox_steps"],
     ["_sandbox_apply"],
     ["_exec", "_child", "_items"],
-    ["_call", "_leave", "_link"],
+    ["_call", "_executor_child", "_leave", "_link"],
     ["_template", "_running", "_sync_link"],
     ["_client", "_template_loop", "_sync_any"],
     ["_server"],
