@@ -24,8 +24,7 @@ RUN = 6  # this process becomes the child; as FORK_RUN
 PING = 7  # answered by READY or ERROR once all before it has been executed
 SIGNAL = 8  # payload: the signal's number in ASCII
 CLOSE = 9  # leave once the last child is reaped
-BIND = 10  # the child of this identifier dies with the parent
-CONFIGURE = 11  # options, applied to this process
+CONFIGURE = 10  # options, applied to this process
 
 # Events, template -> parent.
 STARTED = 32  # payload: pid in ASCII

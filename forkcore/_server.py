@@ -1,6 +1,6 @@
 """The template's loop: it takes commands, forks, reaps, and reports.
 
-Commands: EVAL, PRELOAD, SEND, FORK, FORK_RUN, RUN, PING, SIGNAL, CLOSE, BIND, CONFIGURE, as
+Commands: EVAL, PRELOAD, SEND, FORK, FORK_RUN, RUN, PING, SIGNAL, CLOSE, CONFIGURE, as
 ``forkcore._messages`` describes them. It never waits for anything but in ``poll``, never runs the
 user's code but for what EVAL and PRELOAD ask for, and ends with its parent.
 
@@ -47,7 +47,6 @@ class Server(TemplateLoop):
             m.PING: self._ping,
             m.SIGNAL: self._signal,
             m.CLOSE: self._close,
-            m.BIND: self._bind,
             m.CONFIGURE: self._configure,
         }
         super().__init__(control, namespace, allowed, handlers)
@@ -117,12 +116,6 @@ class Server(TemplateLoop):
                 # Not reaped yet, so the pid can be nobody else's.
                 posix.kill(pid, number)
                 return
-
-    def _bind(self, frame: Frame) -> None:
-        wanted = encode_identifier(frame.identifier)
-        for pid, identifier in self._children.items():
-            if identifier == wanted:
-                self._bound.add(pid)
 
     def _close(self, _frame: Frame) -> None:
         self._closing = True
