@@ -91,16 +91,13 @@ class Application:
         if "network" in fields:
             wanted[system.CLONE_NEWNET] = (self._arrange_network, self._do_without_network_namespace)
         if "hostname" in fields:
-            wanted[system.CLONE_NEWUTS] = (self._name_host, self._lack("hostname"))
+            wanted[system.CLONE_NEWUTS] = (self._name_host, self._do_without_host_name)
         if any(name in fields for name in _PLACES):
             wanted[system.CLONE_NEWNS] = (self._arrange_mounts, self._do_without_mounts)
         return wanted
 
-    def _lack(self, *names: str) -> Callable[[OSError], None]:
-        def note(reason: OSError) -> None:
-            self.missing += [Missing(name, NAMESPACES, reason) for name in names if name in self.fields]
-
-        return note
+    def _do_without_host_name(self, reason: OSError) -> None:
+        self.missing.append(Missing("hostname", NAMESPACES, reason))
 
     def _arrange_network(self) -> None:
         self.means["network"] = "namespace"
