@@ -84,12 +84,84 @@ def test_each(suite: Suite) -> None:
     assert "4 failed, 28 passed, 2 skipped" in run.out
 
 
-def test_maxfail(suite: Suite) -> None:
+def test_in_a_worker(suite: Suite) -> None:
+    """Its name, its folder and a test's deadline are there."""
+    suite.write(
+        test_own="""
+        import pytest
+        def test_worker(worker_id): assert worker_id.startswith("gw")
+        def test_folder(tmp_path): assert "popen-gw" in str(tmp_path)
+        @pytest.mark.forked(timeout=0.5)
+        def test_hangs():
+            while True: pass
+        """
+    )
+    run = suite.run(*XDIST, "--forked", "-n2", "--maxprocesses=1")
+    assert run.outcomes() == {"test_worker": "passed", "test_folder": "passed", "test_hangs": "failed"}, run.out
+    assert "Timeout" in run.failure("test_hangs").text
+    assert "crashed" not in run.out
+    assert run.code == 1
+
+
+def test_mixed(suite: Suite) -> None:
+    """Forked tests among others, with fixtures of the worker that stay set up meanwhile."""
+    suite.write(
+        test_mixed="""
+        import os
+        import pytest
+        @pytest.fixture(scope="module")
+        def owner():
+            pid = os.getpid()
+            yield pid
+            assert os.getpid() == pid
+        def test_here(owner): assert owner == os.getpid()
+        @pytest.mark.forked
+        def test_forked(owner): assert owner == os.getpid(); os.environ["LEFT"] = "1"
+        def test_here_again(owner): assert owner == os.getpid() and "LEFT" not in os.environ
+        @pytest.mark.forked
+        def test_crashes(): os._exit(0)
+        def test_last(): pass
+        @pytest.mark.forked
+        def test_forked_at_the_end(): pass
+        """,
+        test_next="def test_next(): pass  # before it, what the first file has set up is torn down",
+    )
+    run = suite.run(*XDIST, "-n", "1")
+    passing = ["test_here", "test_forked", "test_here_again", "test_last", "test_forked_at_the_end", "test_next"]
+    assert run.outcomes() == dict.fromkeys(passing, "passed") | {"test_crashes": "failed"}, run.out
+
+
+@pytest.mark.parametrize(("option", "failures"), [("-x", 1), ("--maxfail=3", 3)])
+def test_early_end(suite: Suite, option: str, failures: int) -> None:
     """The run stops with the workers' words, and leaves no process."""
     suite.write(test_fails="import os, pytest\n@pytest.mark.parametrize('n', range(60))\ndef test_a(n): os._exit(n)")
-    run = suite.run(*XDIST, "--forked", "-n2", "--maxfail=3")
-    assert "stopping after 3 failures" in run.out
+    run = suite.run(*XDIST, "--forked", "-n2", option)
+    assert f"stopping after {failures} failures" in run.out
     assert len(run.outcomes()) < 60
+
+
+@pytest.mark.parametrize(
+    ("options", "marker", "words"),
+    [
+        (["--fork-preload=no_such_module"], "", ["--fork-preload no_such_module failed", "ModuleNotFoundError"]),
+        ([], "timout=1", ["test_wrong.py::test_0", "no argument 'timout'"]),
+        (["--fork-timeout=-1"], "", ["--fork-timeout"]),
+        (["--dist=each", "--fork-preload=no_such_module"], "", ["--fork-preload"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+@pytest.mark.parametrize("count", [1, 20])
+def test_usage_errors(suite: Suite, options: list[str], marker: str, words: list[str], count: int) -> None:
+    """They are said once, as without workers, and no test runs."""
+    tests = "".join(f"@pytest.mark.forked({marker})\ndef test_{n}(): pass\n" for n in range(count))
+    suite.write(test_wrong=f"import pytest\n{tests}")
+    run = suite.run(*XDIST, "-n", "2", *options)
+    assert run.code == pytest.ExitCode.USAGE_ERROR, run.out
+    assert not run.reports
+    assert "INTERNALERROR" not in run.out
+    assert run.out.count("ERROR: ") == 1
+    for word in words:
+        assert word in run.out, run.out
 
 
 def test_looponfail(suite: Suite) -> None:
