@@ -142,14 +142,24 @@ def test_findings_as_failures(suite: Suite) -> None:
     suite.write(
         test_it="""
         import os
+        import pytest
         def test_leaves(): os.environ["ADDED"] = "secret"
         def test_fails(): os.environ["ADDED"] = "secret"; assert 0
+        @pytest.fixture
+        def failing(): yield; assert "torn" == "down"
+        def test_fails_at_its_end(failing): os.environ["ADDED"] = "secret"
         def test_clean(): pass
         """
     )
     run = suite.forked("--fork-audit=fail")
     assert run.code == 1
-    assert run.outcomes() == {"test_leaves": "passed+error", "test_fails": "failed+error", "test_clean": "passed"}
+    assert run.outcomes() == {
+        "test_leaves": "passed+error",
+        "test_fails": "failed+error",
+        "test_fails_at_its_end": "passed+error",
+        "test_clean": "passed",
+    }
+    assert 'assert "torn" == "down"' in run.report("test_fails_at_its_end", "teardown").text
     text = run.report("test_leaves", "teardown").text
     assert text == "the test left something behind (--fork-audit=fail):\nenvironment: variable ADDED was added"
     assert "secret" not in run.report("test_leaves", "teardown").everything

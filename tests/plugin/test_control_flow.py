@@ -146,6 +146,25 @@ def test_ctrl_c(suite: Suite, send: Callable[[Process], None]) -> None:
     assert not (suite.path / "never").exists()
 
 
+def test_another_interrupt_does_not_break_off_the_teardown(suite: Suite) -> None:
+    """Once a test has been interrupted, its fixtures are torn down whatever comes."""
+    suite.write(
+        test_a="""
+        import os, pathlib, signal
+        import pytest
+        @pytest.fixture
+        def fixture():
+            yield
+            os.kill(os.getpid(), signal.SIGINT)
+            pathlib.Path("torn-down").touch()
+        def test_a(fixture): raise KeyboardInterrupt
+        """
+    )
+    run = suite.forked()
+    assert run.code == pytest.ExitCode.INTERRUPTED, run.out
+    assert (suite.path / "torn-down").exists()
+
+
 def test_ctrl_c_against_a_test_that_ignores_it(suite: Suite) -> None:
     """A test that does not end by itself is ended."""
     suite.write(

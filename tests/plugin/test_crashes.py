@@ -224,6 +224,22 @@ def test_a_crash_counts_for_early_ends(suite: Suite, option: str) -> None:
     assert "stopping after 1 failures" in run.out
 
 
+def test_a_process_group_of_its_own(suite: Suite) -> None:
+    """A test that ends its process group ends itself, and neither pytest nor another test."""
+    suite.write(
+        test_group="""
+        import os, signal
+        import pytest
+        @pytest.mark.parametrize("number", range(3))
+        def test_a(number):
+            if number == 1: os.killpg(os.getpgrp(), signal.SIGKILL)
+        """
+    )
+    run = suite.forked()
+    assert run.outcomes() == {"test_a[0]": "passed", "test_a[1]": "failed", "test_a[2]": "passed"}, run.out
+    assert "SIGKILL" in run.failure("test_a[1]").text
+
+
 @pytest.mark.parametrize("options", [[], ["--fork-jobs=2"]], ids=" ".join)
 def test_a_crash_of_the_last_test(suite: Suite, options: list[str]) -> None:
     """There is no test after it whose start or end would tell of its end."""

@@ -47,6 +47,11 @@ def test_crashes(): sleep(1011, start_new_session=True); os._exit(1)
 def test_thread_starts_it():
     import threading
     thread = threading.Thread(target=sleep, args=(1012,)); thread.start(); thread.join()
+def test_thread_that_lives_on():
+    import threading
+    started = threading.Event()
+    def start(): sleep(1013); started.set(); threading.Event().wait()
+    threading.Thread(target=start, daemon=True).start(); started.wait()
 def test_zombie():
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
@@ -64,6 +69,7 @@ SECONDS = {
     "test_fails": ["1010"],
     "test_crashes": ["1011"],
     "test_thread_starts_it": ["1012"],
+    "test_thread_that_lives_on": ["1013"],
     "test_zombie": [],
 }
 
@@ -84,6 +90,22 @@ def test_left_processes(suite: Suite, options: list[str]) -> None:
             assert any(f"sleep {command}" in line for line in named), (name, named)
         assert bool(commands) == bool(named), (name, named)
     assert not suite.processes()
+
+
+def test_they_may_clean_up(suite: Suite) -> None:
+    """SIGTERM comes first, and reaches those that were stopped as well."""
+    suite.write(
+        test_leaves="""
+        import os, subprocess
+        def test_stopped():
+            script = "trap 'echo > cleaned-up; exit' TERM; kill -STOP $$; exec sleep 1000"
+            process = subprocess.Popen(["sh", "-c", script])
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        """
+    )
+    run = suite.forked()
+    assert run.outcomes() == {"test_stopped": "passed"}
+    assert (suite.path / "cleaned-up").exists()
 
 
 def test_helpers_of_multiprocessing_are_not_named(suite: Suite) -> None:

@@ -79,6 +79,20 @@ def test_all_sorts_of_tests(suite: Suite) -> None:
     assert "traceEvents" in json.loads((suite.path / names[2]).read_text())
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9,), reason="pytest has no subtests yet")
+def test_subtests_are_parts_of_their_test(suite: Suite) -> None:
+    """They are no tests, nor further attempts at one."""
+    suite.write(
+        test_sub="""
+        def test_a(subtests):
+            for number in range(3):
+                with subtests.test(number=number): assert number != 1
+        """
+    )
+    suite.forked("--fork-report=report.json")
+    assert {name: test["outcome"] for name, test in read(suite).items()} == {"test_a": "failed"}
+
+
 def assert_steps_in_order(test: dict[str, Any]) -> None:
     """Check that no step begins before the one before it has ended."""
     spans = [test["steps"][name] for name in ("fork", "setup", "call", "teardown", "end") if name in test["steps"]]

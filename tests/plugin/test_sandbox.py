@@ -20,7 +20,13 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="is for root")
 def test_limits_are_named_in_the_report(suite: Suite) -> None:
     """Which one, how much was used, and in which phase; a crash as well as an exception."""
     suite.write(
+        exhaust="""
+        def exhaust(held):
+            while True:
+                held.append(open("/dev/null"))
+        """,
         test_limits="""
+        import exhaust
         import pytest
 
         @pytest.mark.forked(memory="48M")
@@ -29,7 +35,7 @@ def test_limits_are_named_in_the_report(suite: Suite) -> None:
         def test_cpu():
             while True: pass
         @pytest.mark.forked(open_files=4)
-        def test_files(): held = [open("/dev/null") for _ in range(9)]
+        def test_files(): exhaust.exhaust([])
         @pytest.mark.forked(file_size="64K")
         def test_size(tmp_path): (tmp_path / "file").write_bytes(bytes(70000))
         @pytest.fixture
@@ -40,7 +46,7 @@ def test_limits_are_named_in_the_report(suite: Suite) -> None:
         def test_teardown(greedy): pass
         @pytest.mark.forked(memory="48M")
         def test_within(): bytearray(40 << 20)
-        """
+        """,
     )
     run = suite.run("-p", "forkiso")
     assert run.outcomes() == {
@@ -54,6 +60,7 @@ def test_limits_are_named_in_the_report(suite: Suite) -> None:
     assert f"sandbox limit memory={48 << 20}: " in run.report("test_memory", "call").text
     assert f"sandbox limit memory={48 << 20}: " in run.report("test_teardown", "teardown").text
     assert "sandbox limit open_files=4: " in run.report("test_files", "call").text
+    assert "held.append(open" in run.report("test_files", "call").text  # for which another file is opened
     assert "sandbox limit file_size=65536: a file reached it" in run.report("test_size", "call").text
     crash = run.report("test_cpu", "call")
     assert "Crash in call: the test's process was ended by SIGXCPU" in str(crash.message)
@@ -293,6 +300,18 @@ def test_a_place_that_is_not_there(suite: Suite) -> None:
     text = run.report("test_it", "setup").text
     assert text.startswith("the test's sandbox cannot be applied: ")
     assert str(suite.path / "absent") in text
+
+
+def test_paths_are_relative_to_the_root_directory(suite: Suite) -> None:
+    """Wherever pytest was started."""
+    project = suite.pytester.mkdir("project")
+    (project / "data").mkdir()
+    (project / "test_it.py").write_text(
+        "import os\nimport pytest\n@pytest.mark.forked(cwd='data')\n"
+        f"def test_it(): assert os.getcwd() == {str(project / 'data')!r}\n"
+    )
+    run = suite.run("-p", "forkiso", "--rootdir=project", "project")
+    assert run.outcomes() == {"test_it": "passed"}, run.out
 
 
 def test_a_crash_in_a_sandbox(suite: Suite) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,9 @@ from inner_compare import assert_same
 
 if TYPE_CHECKING:
     from inner import Suite
+
+CLONE = {"x86_64": 56, "aarch64": 220} if sys.platform == "linux" else {}
+"""Number of the system call clone(2), by machine."""
 
 
 def test_hangs(suite: Suite) -> None:
@@ -169,3 +173,23 @@ def test_a_process_that_does_not_answer(suite: Suite) -> None:
     assert "in place of the signal's handler" in run.failure("test_handles").text
     if Path(sys.executable).with_name("py-spy").exists() and os.geteuid() == 0:
         assert "test_blocks (test_silent.py:" in run.failure("test_blocks").text
+
+
+@pytest.mark.skipif(platform.machine() not in CLONE, reason="the number of the system call is not known here")
+def test_a_process_that_waits_in_the_system(suite: Suite) -> None:
+    """A call that cannot be interrupted is ended nevertheless, and the report says that it was one."""
+    suite.write(
+        test_silent=f"""
+        import ctypes, signal, time
+        CLONE_VFORK = 0x4000  # the caller waits until its child executes a program
+        def test_waits():
+            ctypes.CDLL(None).syscall({CLONE[platform.machine()]}, CLONE_VFORK | signal.SIGCHLD, 0, 0, 0, 0)
+            while True: time.sleep(0.01)
+        def test_after(): pass
+        """
+    )
+    run = suite.forked("--fork-timeout=1")
+    assert run.outcomes() == {"test_waits": "failed", "test_after": "passed"}
+    assert "No traceback: the process hangs in the system, in a call that cannot be interrupted." in (
+        run.failure("test_waits").text
+    )
