@@ -25,8 +25,11 @@ WORKERS = ("-p", "xdist", "-p", "forkiso", "--fork-workers", "-n", "2")
 PROBE = """
 import json, os, random, signal, sys, threading
 
-OWN = ("WORKER", "CURRENT_TEST", "TESTRUN", "RECORDER")
 import pytest
+
+OWN = ("WORKER", "CURRENT_TEST", "TESTRUN", "RECORDER")
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 @pytest.mark.parametrize("n", range(6))
 def test_probe(n, worker_id):
@@ -37,7 +40,7 @@ def test_probe(n, worker_id):
         "path": sys.path,
         "cwd": os.getcwd(),
         "environment": {k: v for k, v in os.environ.items() if not any(part in k for part in OWN)},
-        "umask": os.umask(0o022),
+        "umask": UMASK,
         "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
         "child": str(signal.getsignal(signal.SIGCHLD)),
         "main": threading.current_thread() is threading.main_thread(),
@@ -56,7 +59,9 @@ def test_probe(n, worker_id):
 CONFTEST = """
 import os
 loads = [os.environ.get("PYTEST_XDIST_WORKER")]
-def pytest_configure(config): os.environ["FROM_CONFIGURE"] = "1"
+def pytest_configure(config):
+    os.environ["FROM_CONFIGURE"] = "1"
+    if not hasattr(config, "workerinput"): os.umask(0o072)  # when the template is there already
 """
 
 
@@ -72,14 +77,10 @@ def probes(suite: Suite) -> dict[str, dict[str, Any]]:
 def test_workers_are_as_ever(suite: Suite) -> None:
     """Directory, environment, search path, signals, umask: as in workers that pytest-xdist starts."""
     suite.write(test_probe=PROBE, conftest=CONFTEST)
-    previous = os.umask(0o027)
-    try:
-        stock = suite.run("-p", "xdist", "-p", "forkiso", "-n", "2")
-        theirs = probes(suite)
-        run = suite.run(*WORKERS, "--fork-preload=colorsys")
-        ours = probes(suite)
-    finally:
-        os.umask(previous)
+    stock = suite.run("-p", "xdist", "-p", "forkiso", "-n", "2")
+    theirs = probes(suite)
+    run = suite.run(*WORKERS, "--fork-preload=colorsys")
+    ours = probes(suite)
     assert (stock.code, run.code) == (0, 0), run.out
     assert sorted(ours) == sorted(theirs) == ["gw0", "gw1"]
     for worker, found in ours.items():
@@ -87,6 +88,7 @@ def test_workers_are_as_ever(suite: Suite) -> None:
         for own in ("parent", "group", "random", "preloaded"):
             wanted.pop(own)
         assert {name: found[name] for name in wanted} == wanted
+        assert found["umask"] == 0o072
         assert found["conftest"] == [worker]
         assert found["preloaded"]
     assert ours["gw0"]["parent"] == ours["gw1"]["parent"]
@@ -159,16 +161,18 @@ def test_a_worker_that_crashes(suite: Suite) -> None:
     assert len(set((suite.path / "parents").read_text().split())) == 1
 
 
-def begin(suite: Suite, *options: str) -> Process:
+def begin(
+    suite: Suite, *options: str, waits: str = "while not pathlib.Path('go').exists(): time.sleep(0.01)"
+) -> Process:
     """Start a run of two workers with a test each, which waits for a file "go"; give it when both have begun."""
     suite.write(
-        test_long="""
-        import pathlib, os, signal, time
+        test_long=f"""
+        import ctypes, pathlib, os, signal, time
         import pytest
         @pytest.mark.parametrize("n", range(2))
         def test_n(n):
-            pathlib.Path(f"begun{n}").write_text(f"{os.getpid()} {os.getppid()} !")
-            while not pathlib.Path("go").exists(): time.sleep(0.01)
+            pathlib.Path(f"begun{{n}}").write_text(f"{{os.getpid()}} {{os.getppid()}} !")
+            {waits}
         """
     )
     process = suite.start(*WORKERS, *options)
@@ -186,11 +190,12 @@ def test_an_interrupted_run(suite: Suite) -> None:
     wait_for(lambda: not suite.processes(), "all processes end")
 
 
-def test_a_killed_run(suite: Suite) -> None:
+@pytest.mark.parametrize("waits", ["time.sleep(1000)", "ctypes.PyDLL(None).pause()  # nothing else runs meanwhile"])
+def test_a_killed_run(suite: Suite, waits: str) -> None:
     """Where pytest is killed, template and workers end by themselves; the directory of the socket stays behind."""
     with tempfile.TemporaryDirectory() as folder:  # it stays behind there
         suite.environment["TMPDIR"] = folder
-        process = begin(suite)
+        process = begin(suite, waits=waits)
         os.kill(process.pid, signal.SIGKILL)
         process.popen.wait()
         wait_for(lambda: not suite.processes(), "all processes end")
@@ -268,20 +273,23 @@ def test_other_gateways_are_left_alone(suite: Suite) -> None:
     """A gateway with an interpreter of its own is started as ever; the others are forked, keys of theirs kept."""
     suite.write(
         test_tx="""
-        import os
+        import os, sys
         import pytest
         @pytest.mark.parametrize("n", range(6))
         def test_n(n, worker_id):
-            with open(f"probe-{worker_id}", "w") as file: file.write(f"{os.getppid()} {os.environ.get('GIVEN')}")
+            found = os.getppid(), os.environ.get("GIVEN"), sys.dont_write_bytecode
+            with open(f"probe-{worker_id}", "w") as file: print(*found, file=file)
         """
     )
-    gateways = ("--dist=each", "--tx", f"popen//python={sys.executable}", "--tx", "popen//env:GIVEN=yes")
+    suite.environment["PYTHONDONTWRITEBYTECODE"] = ""
+    given = "popen//env:GIVEN=yes//dont_write_bytecode"
+    gateways = ("--dist=each", "--tx", f"popen//python={sys.executable}", "--tx", given)
     process = suite.start("-p", "xdist", "-p", "forkiso", "--fork-workers", *gateways)
     assert process.finish().code == 0
     parents = {path.name: path.read_text().split() for path in suite.path.glob("probe-*")}
-    assert parents["probe-gw0"] == [str(process.pid), "None"]
+    assert parents["probe-gw0"] == [str(process.pid), "None", "False"]
     assert parents["probe-gw1"][0] != str(process.pid)
-    assert parents["probe-gw1"][1] == "yes"
+    assert parents["probe-gw1"][1:] == ["yes", "True"]
 
 
 def assert_refused(run: Run, *words: str) -> None:
