@@ -10,6 +10,7 @@ import threading
 from forkcore import _messages as m
 from forkcore._client import TemplateCore
 from forkcore._items import hazard_names, option_fields
+from forkcore._server import run
 from forkcore._spawn import exec_template, fork_this_process
 from forkcore._sync import Template
 from forkcore._sync_link import SyncLink
@@ -214,8 +215,10 @@ def fork_here(
         ForkHazard: Python threads other than the caller are alive, or a loop is running.
         OSError: EMFILE, EAGAIN, ENOMEM; nothing has changed.
     """
-    fd, process = fork_this_process(namespace, hazard_names(allow_hazards))
-    core = direct_core(fd, process)
+    forked = fork_this_process(namespace, hazard_names(allow_hazards))
+    if not isinstance(forked, tuple):
+        run(forked)
+    core = direct_core(*forked)
     if title is not None:
         core.command(m.CONFIGURE, option_fields(title=title))
     return Template(core)

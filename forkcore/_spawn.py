@@ -12,7 +12,7 @@ from forkcore import _hazards
 from forkcore._exec import start_interpreter
 from forkcore._fds import close_quietly, socket_pair
 from forkcore._proc import ORPHANS, DirectProcess
-from forkcore._server import prepare, run
+from forkcore._server import prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,11 +61,14 @@ def exec_template(
     return ours, process
 
 
-def fork_this_process(namespace: dict[str, Any] | None, allow_hazards: Collection[str]) -> tuple[int, DirectProcess]:
-    """Fork this process; the fork becomes a template, and never returns from here.
+def fork_this_process(
+    namespace: dict[str, Any] | None, allow_hazards: Collection[str]
+) -> tuple[int, DirectProcess] | Iterator[Departure]:
+    """Fork this process, to make a template of the fork.
 
     Returns:
-        The control socket and the process, both owned by the caller.
+        The control socket and the process, both owned by the caller. In the fork: what it is to `run` at once. The
+        caller does that, since each frame on the stack takes room away from every function that children run.
 
     Raises:
         ForkHazard: Other Python threads are alive, or an asyncio loop is running.
@@ -85,7 +88,7 @@ def fork_this_process(namespace: dict[str, Any] | None, allow_hazards: Collectio
         close_quietly(theirs)
         raise
     if pid == 0:
-        run(_become_template(ours, theirs, namespace, allow_hazards))
+        return _become_template(ours, theirs, namespace, allow_hazards)
     close_quietly(theirs)
     return ours, DirectProcess(pid)
 

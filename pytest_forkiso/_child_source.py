@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 from pytest_forkiso._ladder import make_living_source, next_source
 from pytest_forkiso._run import ForkedRun
@@ -10,6 +11,8 @@ from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._source import Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pytest
 
     import forkcore
@@ -43,7 +46,7 @@ class ChildSource:
         known: CollectedList,
         shares: bool = False,
     ) -> None:
-        """Make the template, and prepare it.
+        """Have everything but a template: that is made by `forking`, a fork by the caller, and `open`.
 
         Args:
             session: After collection.
@@ -53,10 +56,6 @@ class ChildSource:
             collecting: See `pytest_forkiso._source.Request`.
             known: The tests of this process, for a template that collects by itself.
             shares: Fixtures are to be shared.
-
-        Raises:
-            pytest.UsageError: A module could not be preloaded, or this process cannot be forked.
-            pytest.Session.Interrupted: The template has collected other tests; that is reported.
         """
         # Each child that is about to end still holds its files: twice as many as run at a time, and those ahead.
         # One more is for what is done in templates.
@@ -65,11 +64,48 @@ class ChildSource:
         self._free = list(reversed(free))
         self._idle: list[tuple[forkcore.Template, forkcore.Child]] = []
         self._former: list[forkcore.Template] = []
+        self._choice = choice
         self._known = known
         self._request = Request(session, settings, self._table, forks, collecting)
         self.shares = shares and choice.can_share
+
+    @contextlib.contextmanager
+    def forking(self) -> Iterator[dict[str, Any] | None]:
+        """Have this process forked, where the template comes from that; or else nothing.
+
+        The caller forks, in its own frame and nowhere deeper: what is on the stack then is on that of each test, and
+        leaves it less room for recursion than it has in pytest's own process.
+
+        Yields:
+            Arguments for `forkcore.fork_here`; None where no fork is needed.
+
+        Raises:
+            pytest.UsageError: This process cannot be forked.
+        """
         try:
-            self.source = make_living_source(choice, self._request, known)
+            if self._choice.kind == "fork":
+                from pytest_forkiso._source_fork import forking
+
+                with forking(self._request) as arguments:
+                    yield arguments
+            else:
+                yield None
+        except BaseException:
+            self._table.close()
+            raise
+
+    def open(self, forked: forkcore.Template | None) -> None:
+        """Make the template, and prepare it.
+
+        Args:
+            forked: This process, as `forking` wanted it; consumed.
+
+        Raises:
+            pytest.UsageError: A module could not be preloaded, or no template shows life.
+            pytest.Session.Interrupted: The template has collected other tests; that is reported.
+        """
+        try:
+            self.source = make_living_source(self._choice, self._request._replace(forked=forked), self._known)
         except BaseException:
             self._table.close()
             raise

@@ -122,6 +122,9 @@ def warned_in_vain() -> Iterator[None]:
     It counts threads, and cannot know which they are: those of jemalloc, or of an xdist worker's connection. Here each
     one is accounted for. Where one is not, the verdict speaks against the fork, and the warning is shown.
     """
+    if _native.count_threads() == 1:
+        yield  # the filter would stay in the fork, where nobody needs it
+        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This process .*is multi-threaded, use of fork", DeprecationWarning)
         yield

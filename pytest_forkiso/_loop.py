@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import forkcore
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,6 +27,9 @@ class OwnLoop:
         if session.testsfailed and not session.config.option.continue_on_collection_errors:
             return None  # pytest's own loop has the words for it
         source = self._forked.make_source(session)
+        with source.forking() as fork:
+            template = None if fork is None else forkcore.fork_here(**fork)
+        source.open(template)
         with self._forked.scheduler(session, source) as scheduler:
             stretches = list(_stretches(self._forked, session.items))
             for number, (is_forked, items) in enumerate(stretches):

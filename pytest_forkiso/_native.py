@@ -42,6 +42,11 @@ class Thread(NamedTuple):
         return self.name if self.name != _own_name() else "one without a name of its own"
 
 
+def count_threads() -> int:
+    """Count the threads of this process, Python's and others; 1 where the system does not tell."""
+    return len(os.listdir(_TASKS)) if os.path.isdir(_TASKS) else 1  # noqa: PTH112, PTH208 - as below
+
+
 def native_threads() -> list[Thread]:
     """Find the threads of this process but for the main one and Python's; none where the system does not tell."""
     if sys.platform != "linux":

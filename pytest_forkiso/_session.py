@@ -150,7 +150,7 @@ class ForkedSession:
         return id(item) in self._forked
 
     def make_source(self, session: pytest.Session) -> ChildSource:
-        """Make the template; see `ChildSource`."""
+        """Give where children come from; it is not open yet. See `ChildSource`."""
         from pytest_forkiso._child_source import ChildSource
 
         assert self.choice is not None  # noqa: S101 - only loops that `select` has registered ask
@@ -175,8 +175,7 @@ class ForkedSession:
 
         Args:
             session: After collection.
-            source: Made by the caller: what is on the stack when the template is forked is on that of each test,
-                and leaves it less room for recursion than it has in pytest's own process. Consumed.
+            source: Open; consumed.
         """
         from pytest_forkiso._scheduler import Scheduler
 

@@ -32,6 +32,7 @@ class Request(NamedTuple):
         table: The output files of children, borrowed.
         forks: How many tests are forked, as far as that is known.
         collecting: A template that collects by itself; consumed. None where the source needs none.
+        forked: A fork of this process, after collection; consumed. None where the source needs none.
     """
 
     session: pytest.Session
@@ -39,6 +40,7 @@ class Request(NamedTuple):
     table: SlotTable
     forks: int
     collecting: Collecting | None
+    forked: forkcore.Template | None = None
 
 
 class NotAlive(Exception):

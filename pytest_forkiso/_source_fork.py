@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,16 +15,19 @@ from pytest_forkiso._source import check_alive, prepare
 from pytest_forkiso._stream import flush_streams
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pytest_forkiso._source import Request
 
 TARGET = ":run"
 
 
-def make_template(request: Request) -> forkcore.Template:
-    """Fork this process.
+@contextlib.contextmanager
+def forking(request: Request) -> Iterator[dict[str, Any]]:
+    """Have this process forked: give the arguments for `forkcore.fork_here`, which the caller calls.
 
     Raises:
-        pytest.UsageError: It cannot be forked, or the template could not be prepared.
+        pytest.UsageError: It cannot be forked.
     """
     in_child = InChild(request.session, request.table, request.settings.output_limit)
     _memory.spare_forks(request.forks, at_least=_memory.LARGE)  # here, so that the template shares it with this process
@@ -33,11 +36,21 @@ def make_template(request: Request) -> forkcore.Template:
     is_safe = verdict is not None and not verdict.reasons
     try:
         with warned_in_vain() if is_safe else contextlib.nullcontext():
-            template = forkcore.fork_here(
-                namespace={"prepare": in_child.prepare, "run": in_child.run, "snapshot": in_child.snapshot},
-                allow_hazards=_hazards.harmless_threads(),
-            )
+            yield {
+                "namespace": {"prepare": in_child.prepare, "run": in_child.run, "snapshot": in_child.snapshot},
+                "allow_hazards": _hazards.harmless_threads(),
+            }
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
-    check_alive(template, request.settings.alive_timeout)
-    return prepare(template, request, f"prepare({request.forks})")
+
+
+def make_template(request: Request) -> forkcore.Template:
+    """Prepare the fork of this process.
+
+    Raises:
+        pytest.UsageError: It could not be prepared.
+    """
+    if request.forked is None:
+        raise RuntimeError("nobody has forked this process")
+    check_alive(request.forked, request.settings.alive_timeout)
+    return prepare(request.forked, request, f"prepare({request.forks})")

@@ -35,8 +35,13 @@ class WorkerLoop:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Have a template while the worker's own loop runs."""
+        import forkcore
+
         try:
             source = self._forked.make_source(session)
+            with source.forking() as fork:
+                template = None if fork is None else forkcore.fork_here(**fork)
+            source.open(template)
         except pytest.UsageError as error:
             refuse(session, error)
             return (yield)

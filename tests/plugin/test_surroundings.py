@@ -348,3 +348,39 @@ def test_collection_in_several_files(suite: Suite) -> None:
     )
     suite.pytester.maketxtfile(test_text=">>> 2 + 2\n4\n>>> 1 / 0\n1")
     compare(suite, "--doctest-modules", "--continue-on-collection-errors")
+
+
+DEEP = """
+import sys
+def test_depth():
+    frame, depth = sys._getframe(), 0
+    while frame: frame, depth = frame.f_back, depth + 1
+    print(depth)
+    assert False
+"""
+
+
+@pytest.mark.parametrize(("source", "most"), [("fork", 6), ("exec", 6), ("early", 14)])
+def test_room_for_recursion(suite: Suite, source: str, most: int) -> None:
+    """A test has what it has without the plugin, but for a handful of frames: some look how deep they get."""
+    suite.write(test_deep=DEEP)
+    plain, forked = (
+        int(run.failure("test_depth").section("Captured stdout call"))
+        for run in (suite.plain(), suite.forked("--fork-template", source))
+    )
+    assert forked - plain <= most
+
+
+FILTERS = """
+import json, warnings
+def test_filters(): print(json.dumps([str(each) for each in warnings.filters])); assert False
+"""
+
+
+def test_filters_of_warnings(suite: Suite) -> None:
+    """They are those that a test has without the plugin."""
+    suite.write(test_filters=FILTERS)
+    plain, forked = (
+        run.failure("test_filters").section("Captured stdout call") for run in (suite.plain(), suite.forked())
+    )
+    assert forked == plain

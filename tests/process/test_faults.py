@@ -22,6 +22,7 @@ import forkcore
 from forkcore import _messages as m
 from forkcore._context import direct_core
 from forkcore._fds import encode_descriptors
+from forkcore._server import run
 from forkcore._spawn import fork_this_process
 from forkcore._sync import Template
 from forkcore._wire import MAX_PAYLOAD, encode
@@ -245,7 +246,10 @@ def test_standard_descriptors_closed_in_the_parent(closed: list[int], tmp_path: 
 
 def fork_raw() -> tuple[socket.socket, Template]:
     """Give a template, and a second hold of its control socket to say anything over."""
-    fd, process = fork_this_process({}, ())
+    forked = fork_this_process({}, ())
+    if not isinstance(forked, tuple):
+        run(forked)
+    fd, process = forked
     raw = socket.socket(fileno=os.dup(fd))
     return raw, Template(direct_core(fd, process))
 
