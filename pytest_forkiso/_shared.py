@@ -77,6 +77,7 @@ class Snapshots:
         (channel,) = forkcore.take_args()
         end = ChannelEnd(channel.detach())
         kind, position, slot_number, *values = end.receive()
+        end.send(("alive",))
         item = self._session.items[position]
         slot = self._table.slots[slot_number]
         prepare()

@@ -135,10 +135,10 @@ class Sharing:
         work = Work(snapshot, item, kind, self._source.extra_slot, item_timeout(item, self._settings))
         self._work = work
         self._selector.register(work.channel, selectors.EVENT_READ, functools.partial(self._hear, work))
-        if self._closing_deadline is not None:
-            work.end_by(self._closing_deadline, CLOSING_TIME)
         try:
-            work.begin(self._position[id(item)], *values)
+            work.begin(self._position[id(item)], self._settings.alive_timeout, *values)
+            if self._closing_deadline is not None:
+                work.end_by(self._closing_deadline, CLOSING_TIME)
         except forkcore.TemplateDied:
             self._finish(work)  # as if it had died of the work
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import forkcore
 from pytest_forkiso import _failures
 from pytest_forkiso._conversation import Conversation
+from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._slots import read_text
 
@@ -120,7 +121,8 @@ class Work:
         self.is_over = False
         self._slot = slot
         self._timeout = timeout
-        self._deadline: float | None = None
+        self._deadline = Deadline()
+        self._is_stillborn = False
         self._timed_out = False
         self._escalation: Iterator[tuple[int, float | None]] = iter(
             ((DUMP_SIGNAL, DUMP_GRACE), (signal.SIGKILL, None)),
@@ -128,11 +130,12 @@ class Work:
         self.channel, self._theirs = socket.socketpair()
         self._conversation = Conversation(self.channel)
 
-    def begin(self, position: int, *values: object) -> None:
+    def begin(self, position: int, alive_timeout: float, *values: object) -> None:
         """Tell the template what to do.
 
         Args:
             position: Of the test among the session's items.
+            alive_timeout: Seconds after which a template must have begun.
             values: As `pytest_forkiso._shared` expects them.
 
         Raises:
@@ -142,8 +145,7 @@ class Work:
         with self._theirs:
             self.snapshot.template.send_fd(self._theirs).eval("snapshot()")
         self._conversation.answer((self.kind, position, self._slot.number, *values))
-        if self._timeout is not None:
-            self.end_by(time.monotonic() + self._timeout, self._timeout)
+        self._deadline.begin(self._timeout, alive_timeout)
 
     def answer(self, event: Event) -> None:
         """Send an event to the template."""
@@ -153,12 +155,14 @@ class Work:
         """Take in what has come, and give the events that ask for an answer."""
         questions = []
         for event in self._conversation.receive():
-            if event[0] == "fixture":
+            if event[0] == "alive":
+                self._deadline.note_life()
+            elif event[0] == "fixture":
                 self.current = self.snapshot.fixtures[event[1]]
             elif event[0] in ("base_temp", "shown"):
                 questions.append(event)
             elif event[0] == "debugger":
-                self._deadline = None  # whoever debugs a set-up has as much time as he needs
+                (self._deadline.pause if event[1] else self._deadline.resume)()
             elif event[0] in ("made", "ended", "exit", "keyboard", "error"):
                 self.last_word = event
                 self.is_over = True
@@ -169,7 +173,7 @@ class Work:
 
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
-        return None if self._deadline is None or self.is_over else max(0.0, self._deadline - time.monotonic())
+        return None if self.is_over else self._deadline.seconds_left()
 
     def end_by(self, deadline: float, seconds: float) -> None:
         """Set a limit, unless there is an earlier one.
@@ -178,15 +182,19 @@ class Work:
             deadline: On the monotonic clock.
             seconds: How much time that was in all, for the user.
         """
-        if self._deadline is None or deadline < self._deadline:
-            self._deadline, self._timeout = deadline, seconds
+        left, remaining = self._deadline.seconds_left(), max(0.0, deadline - time.monotonic())
+        if left is None or remaining < left:
+            self._deadline.set(remaining)
+            self._timeout = seconds
 
     def overdue(self) -> None:
         """Take the next step against work that takes too long."""
         last_step: tuple[int, float | None] = (signal.SIGKILL, None)
         number, grace = next(self._escalation, last_step)
         self._timed_out = self._timed_out or number == DUMP_SIGNAL
-        self._deadline = None if grace is None else time.monotonic() + grace
+        self._is_stillborn = self._is_stillborn or self._deadline.lacks_life()
+        self._deadline.note_life()
+        self._deadline.set(grace)
         self.signal(number)
         if number == DUMP_SIGNAL:
             self.signal(signal.SIGCONT)  # a stopped process writes none
@@ -198,7 +206,7 @@ class Work:
             grace: Seconds that it has from the signal on.
         """
         self._escalation = iter(((signal.SIGINT, grace), (signal.SIGKILL, None)))
-        self._deadline = time.monotonic() + INTERRUPT_GRACE
+        self._deadline.set(INTERRUPT_GRACE)
 
     def signal(self, number: int) -> None:
         """Send a signal to the template, where it is alive."""
@@ -212,7 +220,9 @@ class Work:
     def describe_death(self, output_limit: int) -> str:
         """Say what became of a template that did not say its last word; waits for its exit status."""
         where = self._where()
-        if self._timed_out:
+        if self._is_stillborn:
+            summary = f"Timeout: {where}: its process was not alive {self._deadline.alive_timeout:g} s after its fork"
+        elif self._timed_out:
             summary = f"Timeout: {where} was ended, since it took longer than {self._timeout:g} s"
         else:
             summary = f"Crash in {where}: {self._ending()}"

@@ -58,6 +58,23 @@ def test_the_template_shows_no_life(suite: Suite) -> None:
     assert run.outcomes() == {"test_1": "passed", "test_2": "passed", "test_3": "failed"}, run.out
 
 
+def test_fixtures_are_shared(suite: Suite) -> None:
+    """Neither a snapshot nor a child that hangs at its fork holds the run up; the template is kept."""
+    fixture = """
+    import pytest
+    @pytest.fixture(scope="session")
+    def fixture(): pass
+    """
+    suite.write(conftest=handler(spares_exec=True) + fixture, test_it="def test_it(fixture): pass")
+    run = suite.forked("-o", "fork_alive_timeout=3", "--fork-share=session")
+    report = run.report("test_it", "setup")
+    assert report.outcome == "failed"
+    assert "Timeout: the test's process was not alive 3 s after its fork" in report.text
+    assert "in wait_for_the_lock" in report.text
+    assert "its process was not alive 3 s after its fork" in run.out
+    assert "the template is" not in run.out
+
+
 def test_the_user_wants_no_other_source(suite: Suite) -> None:
     """Then the test has failed, and its report shows where the process hung."""
     suite.write(conftest=handler(), test_it="def test_it(): pass")

@@ -427,6 +427,23 @@ def test_after(): pass
     assert "in hanging" in text
 
 
+def test_a_set_up_that_is_stopped(suite: Suite) -> None:
+    """Its traceback is taken all the same."""
+    suite.write(
+        test_stop="""
+        import os, signal
+        import pytest
+        @pytest.fixture(scope="module")
+        def stopped():
+            while True: os.kill(os.getpid(), signal.SIGSTOP)
+        def test_it(stopped): pass
+        """
+    )
+    text = suite.forked("--fork-share=session", "--fork-timeout=1").report("test_it", "setup").everything
+    assert "Timeout: set-up of the fixture 'stopped' was ended, since it took longer than 1 s" in text
+    assert "in stopped" in text
+
+
 def test_a_teardown_that_crashes(suite: Suite) -> None:
     """It is an error of the last test that used the fixture."""
     suite.write(

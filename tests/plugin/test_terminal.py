@@ -50,6 +50,32 @@ def test_breakpoint(suite: Suite, statement: str, options: list[str]) -> None:
     assert (suite.path / "torn_down").exists()
 
 
+def test_breakpoint_in_a_shared_set_up(suite: Suite) -> None:
+    """Whoever debugs it has as much time as he needs; what it does after that is limited as ever."""
+    suite.write(
+        test_debug="""
+        import threading, time
+        import pytest
+        @pytest.fixture(scope="session")
+        def fixture():
+            breakpoint()
+            threading.Event().wait()
+        def test_it(fixture): pass
+        """
+    )
+    with terminal(suite, "-p", "forkiso", "--forked", "--fork-share=session", "--fork-timeout=2") as user:
+        user.expect(PROMPT)
+        user.type("time.sleep(2.5)\n")
+        user.expect(PROMPT)
+        user.type("p 1000 + 41\n")
+        user.expect("1041")
+        user.expect(PROMPT)
+        user.type("c\n")
+        user.expect("Timeout: set-up of the fixture 'fixture' was ended, since it took longer than 2 s")
+        user.expect("1 error")
+        assert user.finish().code == 1
+
+
 def test_pdb_after_a_failure(suite: Suite) -> None:
     """--pdb stops at the failing line, in the test's own process."""
     suite.write(test_debug=TESTS.format(statement=""))
