@@ -6,16 +6,22 @@ import contextlib
 
 from pytest_forkiso import _hazards
 
+_LEAVE_OUT = (
+    "Leave it out of --fork-preload, or let it start them, and compute, in the tests and not when it is imported"
+)
+_FORGET = "An earlier run has found it worth preloading: have that forgotten, with --cache-clear"
+
 
 class HazardousPreload(Exception):
-    """A preloaded module has started threads that no child would have. Leave it out of ``--fork-preload``."""
+    """A preloaded module has started threads that no child would have; the text names the remedy."""
 
 
-def check(name: bytes) -> None:
+def check(name: bytes, remedy: str = _LEAVE_OUT) -> None:
     """Check that a module has left the template fit for a fork.
 
     Args:
         name: Of the module that was imported last.
+        remedy: For the user.
 
     Raises:
         HazardousPreload: It has started threads.
@@ -23,8 +29,7 @@ def check(name: bytes) -> None:
     found = ", ".join(_hazards.everything_alive())
     if found:
         raise HazardousPreload(
-            f"no child would have these threads, which importing {name.decode()} has started: {found}. Leave it out of "
-            "--fork-preload, or let it start them, and compute, in the tests and not when it is imported"
+            f"no child would have these threads, which importing {name.decode()} has started: {found}. {remedy}"
         )
 
 
@@ -39,4 +44,4 @@ def load(name: bytes) -> None:
     """
     with contextlib.suppress(Exception):
         __import__(name.decode())
-    check(name)
+    check(name, _FORGET)

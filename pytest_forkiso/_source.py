@@ -115,7 +115,7 @@ def check_alive(template: forkcore.Template, seconds: float) -> None:
 
 
 def _preload(template: forkcore.Template, request: Request) -> None:
-    modules = request.settings.preload
+    modules = [*request.settings.preload, *(["auto"] if request.settings.learns_preload else [])]
     try:
         queue_preloads(template, request.session.config, request.settings)
         template.ready()

@@ -58,6 +58,28 @@ def test_the_template_shows_no_life(suite: Suite) -> None:
     assert run.outcomes() == {"test_1": "passed", "test_2": "passed", "test_3": "failed"}, run.out
 
 
+# What is put at the end of the conftest file, and so of its pytest_configure.
+UNFIT = {
+    "it has a thread": """
+        if is_collecting:
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+    """,
+    "it finds other tests": """
+    def pytest_ignore_collect(collection_path, config):
+        return True if is_collecting and collection_path.name == "test_other.py" else None
+    """,
+}
+
+
+@pytest.mark.parametrize("reason", UNFIT)
+def test_a_template_that_is_unfit_is_passed_over(suite: Suite, reason: str) -> None:
+    """One that collects by itself is no help where it cannot be forked either, or has other tests."""
+    suite.write(conftest=handler(spares_exec=True) + UNFIT[reason], test_it=TESTS, test_other="def test_4(): pass")
+    run = suite.forked("-o", "fork_alive_timeout=3")
+    assert run.outcomes() == {"test_1": "passed", "test_2": "passed", "test_3": "failed", "test_4": "passed"}, run.out
+    assert "forkiso: from test_it.py::test_1 on, the template is 'bare'. " in run.out
+
+
 def test_fixtures_are_shared(suite: Suite) -> None:
     """Neither a snapshot nor a child that hangs at its fork holds the run up; the template is kept."""
     fixture = """

@@ -87,6 +87,39 @@ def test_a_module_that_is_gone(suite: Suite) -> None:
     assert suite.forked("--fork-preload=auto").code == 0
 
 
+@pytest.mark.parametrize("source", ["fork", "bare"])
+def test_a_module_that_is_a_hazard_by_now(suite: Suite, source: str) -> None:
+    """The run does not begin; the error says how to have it forgotten, and that helps."""
+    write(suite)
+    suite.forked("--fork-preload=auto")
+    suite.write(heavy=THREADED)
+    run = suite.forked("--fork-preload=auto", "--fork-template", source)
+    assert run.code == pytest.ExitCode.USAGE_ERROR
+    assert "--fork-preload auto failed in the template" in run.out
+    assert "which importing heavy has started: 'background'" in run.out
+    assert "have that forgotten, with --cache-clear" in run.out
+    assert suite.forked("--fork-preload=auto", "--fork-template", source, "--cache-clear").code == 0
+
+
+def test_a_module_that_opens_what_children_must_not_share(suite: Suite) -> None:
+    """That is a hazard as a thread is."""
+    database = """
+    import sqlite3
+    connection = sqlite3.connect("data.db")
+    connection.execute("create table if not exists t (a)")
+    connection.commit()
+"""
+    suite.write(
+        opening=HEAVY + database,
+        test_it="def test_1(): import opening\ndef test_2(): import opening",
+        conftest="import sqlite3",
+    )
+    run = suite.forked("--fork-preload=auto")
+    assert run.code == 0, run.out
+    assert "importing opening cost" in run.out
+    assert "it makes a hazard, and is not preloaded" in run.out
+
+
 def test_a_cache_that_somebody_else_has_written(suite: Suite) -> None:
     """It is not believed."""
     suite.write(test_it="def test_it(): pass")

@@ -231,3 +231,9 @@ def test_seeds(suite: Suite) -> None:
         assert len({row[column] for row in rows}) == 4
     assert draw() == rows
     assert [row[2] for row in draw("-k", "2 or 3")] == [row[2] for row in rows[2:]]
+
+    suite.write(seeded="def pytest_addoption(parser): parser.addoption('--randomly-seed', dest='randomly_seed')")
+    seeded = draw("-p", "seeded", "--randomly-seed=1")
+    for column in (1, 2, 3):
+        assert not {row[column] for row in seeded} & {row[column] for row in rows}
+    assert draw("-p", "seeded", "--randomly-seed=1") == seeded
