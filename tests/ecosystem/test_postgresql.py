@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,35 +62,35 @@ def test_after(postgresql): assert execute(postgresql, "SELECT 1") == [(1,)]
 
 
 @pytest.fixture
-def port(tmp_path: Path) -> Iterator[int]:
-    """Run a server of PostgreSQL; skips where there is none."""
+def port() -> Iterator[int]:
+    """Run a server of PostgreSQL; skips where there is none, or nobody as whom it could run."""
     candidates = [shutil.which("initdb"), *map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb"))]
     programs = [Path(candidate).parent for candidate in candidates if candidate]
     if not programs:
         pytest.skip("there is no PostgreSQL")
-    owner: dict[str, Any] = {}
-    if os.geteuid() == 0:  # as whom the server refuses to run
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam("postgres")
+    # Not below pytest's own folder: each run of pytest that begins closes that to other users.
+    with tempfile.TemporaryDirectory(prefix="forkiso-postgresql-") as folder:
+        owner: dict[str, Any] = {}
+        if os.geteuid() == 0:  # as whom the server refuses to run
+            try:
+                entry = pwd.getpwnam("postgres")
+            except KeyError:
+                pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
             owner = {"user": entry.pw_uid, "group": entry.pw_gid}
-            for folder in [tmp_path, *tmp_path.parents][:-2]:
-                folder.chmod(folder.stat().st_mode | 0o011)
-            os.chown(tmp_path, entry.pw_uid, entry.pw_gid)
-    data, number = tmp_path / "data", free_port("127.0.0.1")
-    made = subprocess.run(
-        [programs[0] / "initdb", "-D", data, "-U", "tester", "-A", "trust", "-N"],
-        check=False,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        **owner,
-    )
-    if made.returncode:
-        pytest.skip(f"no database can be made: {made.stderr}")
-    command = [str(programs[0] / "postgres"), "-D", str(data), "-p", str(number), "-k", str(tmp_path), "-F"]
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path, **owner
-    ) as server:
+            os.chown(folder, entry.pw_uid, entry.pw_gid)
+        with serving(programs[0], Path(folder), owner) as number:
+            yield number
+
+
+@contextlib.contextmanager
+def serving(programs: Path, folder: Path, owner: dict[str, Any]) -> Iterator[int]:
+    """Make a database, and have a server of it while the block runs; gives its port."""
+    data, number = folder / "data", free_port("127.0.0.1")
+    initialise = [str(programs / "initdb"), "-D", str(data), "-U", "tester", "-A", "trust", "-N"]
+    made = subprocess.run(initialise, check=False, capture_output=True, text=True, cwd=folder, **owner)
+    assert made.returncode == 0, made.stderr
+    command = [str(programs / "postgres"), "-D", str(data), "-p", str(number), "-k", str(folder), "-F"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, **owner) as server:
         try:
             wait_for(lambda: answers("127.0.0.1", number), "the server listens")
             yield number
