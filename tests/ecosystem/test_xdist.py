@@ -164,8 +164,9 @@ def test_usage_errors(suite: Suite, options: list[str], marker: str, words: list
         assert word in run.out, run.out
 
 
-def test_looponfail(suite: Suite) -> None:
+def test_looponfail(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """-f runs the tests again when a file changes, those that have crashed first, until all pass."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # between two runs nothing is flushed to a file
     suite.write(test_loop="import os\ndef test_a(): pass\ndef test_b(): os.abort()")
     process = suite.start("-p", "xdist", "-p", "xdist.looponfail", "-p", "forkiso", "--forked", "-f")
     try:
