@@ -320,13 +320,24 @@ def test_the_cache_is_cleared_once(suite: Suite, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_standard_input(suite: Suite, source: str) -> None:
-    """Without capturing, a test reads what pytest was given."""
-    suite.write(test_it="import os\ndef test_it(): assert os.read(0, 100) == b'words'")
+@pytest.mark.parametrize("arguments", [(), ("-s",)], ids=" ".join)
+def test_standard_input(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """Where capturing is off, or switched off as debuggers do it, a test reads what pytest was given."""
+    suite.write(
+        test_it="""
+            import os
+            def test_it(pytestconfig):
+                capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+                capture.suspend(in_=True)
+                words = os.read(0, 100)
+                capture.resume()
+                assert words == b"words"
+        """
+    )
     reader, writer = os.pipe()
     os.write(writer, b"words")
     os.close(writer)
-    process = suite.start("-p", "forkiso", "--forked", "--fork-template", source, "-s", stdin=reader)
+    process = suite.start("-p", "forkiso", "--forked", "--fork-template", source, *arguments, stdin=reader)
     os.close(reader)
     run = process.finish()
     assert run.code == 0, run.out
