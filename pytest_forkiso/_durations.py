@@ -22,8 +22,8 @@ class Durations:
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        """Read what was kept; nothing where the cache is switched off."""
-        self._cache: Any = getattr(config, "cache", None)
+        """Read what was kept; nothing where the cache is switched off, or in a worker of pytest-xdist."""
+        self._cache: Any = None if hasattr(config, "workerinput") else getattr(config, "cache", None)
         kept: Any = None if self._cache is None else self._cache.get(KEY, None)
         try:
             self.seconds = {str(nodeid): float(value) for nodeid, value in kept["long"].items()}

@@ -143,6 +143,16 @@ def test_a_long_test_starts_before_its_turn(suite: Suite) -> None:
     assert "long" not in (suite.path / "log").read_text().split()[:4]
 
 
+def test_workers_of_xdist_keep_no_times(suite: Suite) -> None:
+    """Each would keep those of its own tests alone, in the same file; and --fork-jobs does nothing there."""
+    suite.write(test_it="import pytest\n@pytest.mark.parametrize('n', range(4))\ndef test_it(n): pass")
+    kept = suite.path / ".pytest_cache" / "v" / "forkiso" / "durations"
+    assert suite.forked("--fork-jobs=2", "-p", "xdist", "-n2").code == 0
+    assert not kept.exists()
+    assert suite.forked("--fork-jobs=2").code == 0
+    assert kept.exists()
+
+
 def test_a_long_test_that_crashes_before_its_turn(suite: Suite) -> None:
     """It is reported in its turn, and leaves nothing."""
     suite.write(
