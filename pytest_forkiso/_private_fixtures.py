@@ -141,11 +141,6 @@ def has_failed(definition: Definition) -> bool:
     return result is not None and result[2] is not None
 
 
-def is_set_up(definition: Definition) -> bool:
-    """Tell whether a fixture has a value, or a failure, that is kept."""
-    return definition.cached_result is not None
-
-
 # ------------------------------------------------------------------------------------------------------------ sections
 
 
