@@ -162,8 +162,3 @@ def _make_warning(category: type[Warning], arguments: tuple[Any, ...], text: str
     message = Warning.__new__(says_it)
     message.args = (text,)
     return message
-
-
-def longrepr_text(report: pytest.TestReport) -> str:
-    """Give a report's failure as text, whatever its form."""
-    return report.longreprtext
