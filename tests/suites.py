@@ -3,7 +3,7 @@
     python tests/suites.py [NAME …] [-- OPTIONS FOR THE FORKED RUN]
 
 needs the packages (``tox -e suites`` installs them): their wheels have their tests. A difference that two plain runs
-have as well is none. Exits with 1 where something differs.
+have as well is none. Exits with 1 where something differs, or where no test was forked.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -37,11 +38,13 @@ class Run(NamedTuple):
         code: Exit code.
         records: What was recorded of each test, as lines without times and addresses.
         seconds: That it took.
+        children: That were forked.
     """
 
     code: int
     records: dict[str, list[str]]
     seconds: float
+    children: int
 
 
 def run(modules: list[str], options: tuple[str, ...]) -> Run:
@@ -75,7 +78,8 @@ def run(modules: list[str], options: tuple[str, ...]) -> Run:
         if not record.exists():
             raise SystemExit(f"pytest reports nothing:\n{done.stdout}{done.stderr}")
         rows = [json.loads(steady(line)) for line in record.read_text().splitlines()]
-        return Run(done.returncode, by_test(rows), seconds)
+        forked = re.search(r"^forkiso: (\d+) child(?:ren)? forked", done.stdout, re.MULTILINE)
+        return Run(done.returncode, by_test(rows), seconds, int(forked[1]) if forked else 0)
 
 
 def by_test(rows: list[dict[str, Any]]) -> dict[str, list[str]]:
@@ -106,19 +110,21 @@ def compare(name: str, options: tuple[str, ...]) -> bool:
         sys.stdout.write("\n".join([f"{name}: {nodeid}", *lines, ""]))
     sys.stdout.write(
         f"{name}: {len(plain.records)} tests, {len(different)} differ, {len(unsteady)} differ without forks as well, "
-        f"exit codes {plain.code} and {forked.code}, {plain.seconds:.1f} s and {forked.seconds:.1f} s\n"
+        f"exit codes {plain.code} and {forked.code}, {forked.children} children forked, "
+        f"{plain.seconds:.1f} s and {forked.seconds:.1f} s\n"
     )
-    return not different and plain.code == forked.code
+    return not different and plain.code == forked.code and forked.children > 0
 
 
 def main() -> None:
     """Compare the suites that are named, or all."""
-    arguments, _, rest = " ".join(sys.argv[1:]).partition("-- ")
-    names = arguments.split() or list(SUITES)
+    arguments = sys.argv[1:]
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    names, options = arguments[:end] or list(SUITES), tuple(arguments[end + 1 :])
     unknown = [name for name in names if name not in SUITES]
     if unknown:
         raise SystemExit(f"there is no suite {unknown[0]!r}; there are {', '.join(SUITES)}")
-    results = [compare(name, tuple(rest.split())) for name in names]
+    results = [compare(name, options) for name in names]
     sys.exit(0 if all(results) else 1)
 
 
