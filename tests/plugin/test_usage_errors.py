@@ -31,6 +31,7 @@ def assert_refused(run: Run, *words: str) -> None:
         (["--fork-jobs=0"], ["--fork-jobs", "0"]),
         (["--fork-jobs=many"], ["--fork-jobs", "many"]),
         (["-o", "fork_output_limit=-5"], ["fork_output_limit", "-5"]),
+        (["-o", "fork_template=cold"], ["fork_template", "auto, fork, exec, bare, early", "cold"]),
         (["-o", "fork_gc=some"], ["fork_gc", "own, all", "some"]),
     ],
     ids=" ".join,

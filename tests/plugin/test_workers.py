@@ -190,6 +190,14 @@ def test_an_interrupted_run(suite: Suite) -> None:
     wait_for(lambda: not suite.processes(), "all processes end")
 
 
+def launchers_of(process: Process) -> list[psutil.Process]:
+    """Give the processes that stand for the two workers."""
+    children = psutil.Process(process.pid).children()
+    found = [child for child in children if "stands for a worker" in " ".join(child.cmdline())]
+    assert len(found) == 2
+    return found
+
+
 @pytest.mark.parametrize("waits", ["time.sleep(1000)", "ctypes.PyDLL(None).pause()  # nothing else runs meanwhile"])
 def test_a_killed_run(suite: Suite, waits: str) -> None:
     """Where pytest is killed, template and workers end by themselves; the directory of the socket stays behind."""
@@ -204,10 +212,7 @@ def test_a_killed_run(suite: Suite, waits: str) -> None:
 def test_a_killed_launcher(suite: Suite) -> None:
     """With the launcher its worker ends: who ends what pytest-xdist has started ends the worker."""
     process = begin(suite, "--max-worker-restart=0")
-    launchers = [
-        child for child in psutil.Process(process.pid).children() if "stands for a worker" in " ".join(child.cmdline())
-    ]
-    assert len(launchers) == 2
+    launchers = launchers_of(process)
     workers = {int((suite.path / f"begun{n}").read_text().split()[0]) for n in range(2)}
     for launcher in launchers:
         launcher.kill()
@@ -218,11 +223,13 @@ def test_a_killed_launcher(suite: Suite) -> None:
 
 
 def test_a_killed_template(suite: Suite) -> None:
-    """It costs nothing: workers that are there go on, and the run ends as it should."""
+    """It costs nothing: workers that are there go on, and the run ends as it should; nobody waits for their status."""
     process = begin(suite)
+    launchers = launchers_of(process)
     template = int((suite.path / "begun0").read_text().split()[1])
     os.kill(template, signal.SIGKILL)
     wait_for(lambda: template not in suite.processes(), "the template is gone")
+    wait_for(lambda: not {launcher.pid for launcher in launchers} & set(suite.processes()), "launchers are, too")
     (suite.path / "go").touch()
     run = process.finish()
     assert (run.code, run.outcomes()) == (0, {"test_n[0]": "passed", "test_n[1]": "passed"}), run.out
