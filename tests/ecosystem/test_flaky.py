@@ -103,3 +103,22 @@ def test_all_tests(suite: Suite) -> None:
         run = suite.forked("-p", "flaky", "--force-flaky", "--max-runs=3", *options)
         assert run.outcomes() == {"test_a": "failed", "test_b": "failed", "test_c": "passed"}
         assert "forkiso: 7 children forked, 3 crashes" in run.out
+
+
+def test_passes_before_a_crash_count(suite: Suite) -> None:
+    """A test that has to pass twice may crash in between."""
+    suite.write(
+        test_twice="""
+        import os, pathlib
+        from flaky import flaky
+        @flaky(max_runs=3, min_passes=2)
+        def test_a():
+            tries = pathlib.Path("tries")
+            count = len(tries.read_text()) if tries.exists() else 0
+            tries.write_text("x" * (count + 1))
+            if count == 1: os.abort()
+        """
+    )
+    run = suite.forked("-p", "flaky")
+    assert run.outcomes() == {"test_a": "passed"}, run.out
+    assert (suite.path / "tries").read_text() == "xxx"
