@@ -37,10 +37,10 @@ def _own_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COVERAGE_FILE", raising=False)
 
 
-def executed(suite: Suite, plugin: str) -> list[int]:
+def executed(suite: Suite, plugin: str, *arguments: str) -> list[int]:
     """Measure, and give the lines of the module that were executed."""
     options = ["--forked"] if plugin == "forkiso" else []
-    run = suite.run("-p", plugin, "-p", "pytest_cov", *options, "--cov=measured", "--cov-report=json")
+    run = suite.run("-p", plugin, "-p", "pytest_cov", *options, *arguments, "--cov=measured", "--cov-report=json")
     assert run.outcomes() == {"test_first": "passed", "test_second": "failed"}, run.out
     data = json.loads((suite.path / "coverage.json").read_text())
     assert not [path.name for path in suite.path.glob(".coverage.*")]
@@ -56,6 +56,15 @@ def test_lines_are_those_of_plain_pytest(suite: Suite) -> None:
     assert executed(suite, "forkiso") == plain
     assert {2, 5} <= set(plain)
     assert 8 not in plain
+
+
+@pytest.mark.parametrize("source", ["exec", "early", "bare"])
+def test_lines_from_each_source(suite: Suite, source: str) -> None:
+    """They are the same where pytest-xdist is loaded, whose hooks pytest-cov has as well, and distributes nothing."""
+    pytest.importorskip("pytest_cov")
+    suite.write(measured=MODULE, test_measured=TESTS)
+    plain = executed(suite, "no:forkiso")
+    assert executed(suite, "forkiso", "-p", "xdist", "--fork-template", source) == plain
 
 
 def test_a_run_under_coverage(suite: Suite) -> None:
