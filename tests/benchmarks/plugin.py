@@ -115,7 +115,7 @@ def overhead(one: Series, plain: Series, metric: str) -> float | None:
 def suite_table(series: Mapping[str, Series]) -> str:
     """Write how all peers ran one suite."""
     head = ["", "wall s", "CPU s", "wall to plain", "CPU to plain", "ms/test over plain", "CPU ms/test over plain"]
-    head += ["first result s", "peak MB", "spread"]
+    head += ["pytest's own of it", "faults/test over plain", "first result s", "peak MB", "spread"]
     plain = series.get(_REFERENCE, Series())
     rows = []
     for name, one in series.items():
@@ -124,6 +124,7 @@ def suite_table(series: Mapping[str, Series]) -> str:
         row = [PEERS[name].title, *(show(one.median(metric)) for metric in ("wall", "cpu"))]
         row += [show(ratio(one, plain, metric)) for metric in ("wall", "cpu")]
         row += [show(scaled(overhead(one, plain, metric), 1e3)) for metric in ("wall", "cpu")]
+        row += [show(scaled(overhead(one, plain, "own"), 1e3)), show(overhead(one, plain, "faults"))]
         row += [show(one.median("first")), show(scaled(one.median("peak"), 1e-6))]
         spread = one.spread("wall")
         rows.append([*row, "-" if spread is None else f"{spread:.0%}"])

@@ -20,6 +20,7 @@ from benchmarks.processes import descendants_of, tree_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from resource import struct_rusage
 
     from benchmarks.peers import Peer
 
@@ -89,14 +90,15 @@ def _measure(peer: Peer, run: Run, *, look_every: float | None) -> tuple[Sample,
             began = time.monotonic()
             process = _start(peer, run, probe, file.fileno())
             try:
-                cpu, peak = _wait(process, run.limit, look_every)
+                usage, peak = _wait(process, run.limit, look_every)
             except BaseException:
                 end_all(process)
                 raise
             wall = time.monotonic() - began
-        cpu += reap_orphans()
+        cpu, faults = (sum(pair) for pair in zip(usage, reap_orphans(), strict=True))
         seen = _check(process.returncode, output, probe, run)
-    return {"wall": wall, "cpu": cpu, "first": seen["first"] - began, "tests": float(seen["tests"])}, peak
+    sample = {"wall": wall, "cpu": cpu, "faults": faults, "own": seen["own"], "first": seen["first"] - began}
+    return {**sample, "tests": float(seen["tests"])}, peak
 
 
 def _start(peer: Peer, run: Run, probe: Path, output: int) -> subprocess.Popen[bytes]:
@@ -126,8 +128,16 @@ def _start(peer: Peer, run: Run, probe: Path, output: int) -> subprocess.Popen[b
     )
 
 
-def _wait(process: subprocess.Popen[bytes], limit: float, look_every: float | None) -> tuple[float, float]:
-    """Wait for the end of pytest; give the CPU seconds of all that it has reaped, and the peak of memory."""
+Usage = tuple[float, float]
+"""CPU seconds and page faults of a process, and of all that it has reaped."""
+
+
+def _usage_of(usage: struct_rusage) -> Usage:
+    return usage.ru_utime + usage.ru_stime, usage.ru_minflt + usage.ru_majflt
+
+
+def _wait(process: subprocess.Popen[bytes], limit: float, look_every: float | None) -> tuple[Usage, float]:
+    """Wait for the end of pytest; give what all that it has reaped has used, and the peak of memory."""
     deadline = time.monotonic() + limit
     peak = 0
     with os.fdopen(os.pidfd_open(process.pid)) as pidfd:
@@ -139,7 +149,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float, look_every: float | No
             peak = max(peak, tree_memory(process.pid))
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return usage.ru_utime + usage.ru_stime, float(peak)
+    return _usage_of(usage), float(peak)
 
 
 def end_all(process: subprocess.Popen[bytes]) -> None:
@@ -158,21 +168,21 @@ def _end_descendants() -> None:
         os.wait()
 
 
-def reap_orphans() -> float:
-    """Wait for what outlived pytest, as a template may for a moment; give its CPU seconds.
+def reap_orphans() -> Usage:
+    """Wait for what outlived pytest, as a template may for a moment; give what it has used.
 
     Raises:
         NotMeasured: Something lived on, and was ended.
     """
     deadline = time.monotonic() + _GRACE
-    cpu = 0.0
+    cpu = faults = 0.0
     while True:
         try:
             pid, _, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
-            return cpu
+            return cpu, faults
         if pid:
-            cpu += usage.ru_utime + usage.ru_stime
+            cpu, faults = (sum(pair) for pair in zip((cpu, faults), _usage_of(usage), strict=True))
         elif time.monotonic() > deadline:
             _end_descendants()
             raise NotMeasured(f"processes were left, {_GRACE:.0f} s after its end")
