@@ -43,7 +43,6 @@ class Settings:
         output_limit: Bytes of captured output that are kept, for each stream of each phase.
         overlaps: Tests that are not forked run while forked ones do.
         bounds: What tests may use and touch.
-        collects: Objects that the garbage collector looks at in a child: one of `COLLECTED`.
         alive_timeout: Seconds from its order to the beginning of a test, after which a child is taken for dead.
         share: Which fixtures come from snapshots.
     """
@@ -57,7 +56,6 @@ class Settings:
     output_limit: int
     overlaps: bool
     bounds: BoundsSettings
-    collects: str
     alive_timeout: float
     share: ShareSettings
 
@@ -144,6 +142,7 @@ def read_settings(config: pytest.Config) -> Settings:
     Raises:
         pytest.UsageError: A value is no number, or out of range.
     """
+    read_collected(config)  # checked here, and read in children
     return Settings(
         forks_all=bool(config.getoption("forked", False)),
         preload=read_modules(config, config.option),
@@ -154,7 +153,6 @@ def read_settings(config: pytest.Config) -> Settings:
         output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
         overlaps=bool(config.getini("fork_jobs_overlap")),
         bounds=read_bounds(config),
-        collects=read_collected(config),
         alive_timeout=check_timeout(config.getini("fork_alive_timeout"), "the ini option fork_alive_timeout"),
         share=read_share(config),
     )

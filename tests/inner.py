@@ -216,7 +216,7 @@ class Suite:
             "PYTEST_DEBUG_TEMPROOT": str(self.path),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "PYTHONPATH": search_path(),
             "REPORT_RECORDER_FILE": str(record),
             **self.environment,
         }
@@ -239,6 +239,11 @@ class Suite:
                     os.kill(pid, signal.SIGKILL)
             for popen in self._processes:
                 popen.wait()
+
+
+def search_path(*folders: Path) -> str:
+    """Give PYTHONPATH for a run: our plugins, these folders, and what whoever runs the tests has there."""
+    return os.pathsep.join(filter(None, [*map(str, (PLUGINS, *folders)), os.environ.get("PYTHONPATH")]))
 
 
 def tagged_processes(tag: str) -> dict[int, str]:

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inner import search_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +38,7 @@ def both(suite: Suite, pytest_forked: Path) -> Suite:
     if done.returncode:
         pytest.skip("py, which pytest-forked needs, cannot be installed")
     suite.environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = ""
-    path = [__import__("inner").PLUGINS, pytest_forked, suite.path / "py"]
-    suite.environment["PYTHONPATH"] = ":".join(map(str, path))
+    suite.environment["PYTHONPATH"] = search_path(pytest_forked, suite.path / "py")
     return suite
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from inner import search_path
 from inner_compare import assert_same
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def test_nothing_is_inherited(suite: Suite) -> None:
             assert STATE == ["here"] and os.environ["LEFT"] == "1" and os.getcwd() == "/"
         """,
     )
-    suite.environment["PYTHONPATH"] = f"{suite.path}:{__import__('inner').PLUGINS}"
+    suite.environment["PYTHONPATH"] = search_path(suite.path)
     run = suite.run("-p", "forkiso", "-p", "no:cacheprovider")
     assert run.code == 0, run.out
     lines = [line.split() for line in (suite.path / "log").read_text().splitlines()]
