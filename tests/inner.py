@@ -199,10 +199,11 @@ class Suite:
         )
 
     def command(self, arguments: Iterable[str]) -> list[str]:
-        """Give the command line of a run; SIGINT works in it even if our own caller ignores that."""
+        """Give the command line of a run; signals work in it even if our own caller, `nohup` say, ignores them."""
         script = (
-            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); sys.path.insert(0, ''); "
-            "import pytest; sys.exit(pytest.main())"
+            "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "[signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGQUIT)]; "
+            "sys.path.insert(0, ''); import pytest; sys.exit(pytest.main())"
         )
         return [sys.executable, "-c", script, "-p", "report_recorder", *arguments]
 
