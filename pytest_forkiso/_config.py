@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_forkiso import _xdist
 from pytest_forkiso._bounds_config import BoundsSettings, attach_bounds, read_bounds
 from pytest_forkiso._bounds_config import add_options as add_bounds_options
 from pytest_forkiso._profiles import ARGUMENTS
@@ -148,7 +149,7 @@ def read_settings(config: pytest.Config) -> Settings:
         preload=read_modules(config, config.option),
         learns_preload=learns_preload(config),
         timeout=_read_timeout(config),
-        jobs=_read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs"),
+        jobs=_read_jobs(config),
         template=_read_template(_option_or_ini(config, "fork_template")),
         output_limit=_read_number(config.getini("fork_output_limit"), "the ini option fork_output_limit"),
         overlaps=bool(config.getini("fork_jobs_overlap")),
@@ -212,10 +213,11 @@ def check_timeout(value: Any, where: str) -> float:
     return seconds
 
 
-def _read_jobs(value: str, where: str) -> int:
+def _read_jobs(config: pytest.Config) -> int:
+    value = _option_or_ini(config, "fork_jobs")
     if value == "auto":
-        return _processors()
-    return _read_number(value, where)
+        return max(1, _processors() // _xdist.workers_here(config))
+    return _read_number(value, "--fork-jobs")
 
 
 def _read_number(value: str, where: str) -> int:
@@ -261,7 +263,7 @@ def _processors() -> int:
 def is_live(config: pytest.Config) -> bool:
     """Tell whether what a test shows goes to the terminal at once, between the reports, and not into them."""
     option = config.option
-    if _read_jobs(_option_or_ini(config, "fork_jobs"), "--fork-jobs") > 1:
+    if _read_jobs(config) > 1:
         return False  # tests that run at a time show what they show at a time
     # What a plugin has not added that the user has switched off is not there.
     if getattr(option, "capture", "no") in ("no", "tee-sys") or getattr(option, "setupshow", False):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pytest_forkiso._durations import Durations
     from pytest_forkiso._order import StartOrder
     from pytest_forkiso._replay import Replay
+    from pytest_forkiso._reruns import Attempt
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._sharing import Sharing
     from pytest_forkiso._summary import Statistics
@@ -27,6 +28,7 @@ class Reporter:
     Attributes:
         is_beside: pytest's own process runs tests of its own meanwhile.
         following: The next test after those that wait, another time.
+        done: Told of each test that is over, and of which all is reported.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Reporter:
         """
         self.is_beside = False
         self.following: pytest.Item | None = None
+        self.done: Callable[[pytest.Item], None] = lambda _: None
         self._session = session
         self._statistics = statistics
         self._replay = replay
@@ -125,6 +128,8 @@ class Reporter:
         self._queue.popleft()
         self._replay.finish(item)
         self._go_on(run)
+        if not run.is_repeated:
+            self.done(item)
         if self._queue and not self.is_beside:
             self._announce(self._queue[0], self._queue[0].test)
         return True
@@ -154,7 +159,7 @@ class Reporter:
         run.is_death_reported = True
         item = run.test
         if run.is_stillborn and self._climb(run):
-            self._waiting.again(item, run.attempt)
+            self._repeat(run, run.attempt)
             return
         report = _failures.make_report(item, run.evidence())
         if run.leftovers:
@@ -167,11 +172,15 @@ class Reporter:
             if again is not None:
                 report.outcome = "rerun"  # type: ignore[assignment] # what pytest-rerunfailures calls it
                 report.rerun = run.attempt.number  # type: ignore[attr-defined]
-                self._waiting.again(item, again)
+                self._repeat(run, again)
                 if _reruns.reports_attempts(item):
                     self._replay.report(item, report)
                 return
         self._replay.crash(item, report)
+
+    def _repeat(self, run: ForkedRun, attempt: Attempt) -> None:
+        run.is_repeated = True
+        self._waiting.again(run.test, attempt)
 
     def _go_on(self, run: ForkedRun) -> None:
         """Act on the last word, and on what pytest wants now."""
@@ -179,8 +188,8 @@ class Reporter:
             self._statistics.fork_seconds.append(max(0.0, run.last_word[-1] - run.ordered))
             self._durations.note(run.test.nodeid, run.duration)
             self._replay.last_word(run.last_word)
-            if run.last_word[0] == "again" and run.item is not None:
-                self._waiting.again(run.item, run.attempt.next(run.last_word[1]))
+            if run.last_word[0] == "again":
+                self._repeat(run, run.attempt.next(run.last_word[1]))
         if self._session.shouldfail:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:

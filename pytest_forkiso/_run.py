@@ -67,6 +67,7 @@ class ForkedRun:
         is_settling: Its snapshots have been told that it is over.
         is_stillborn: It has not begun its test within the time that any child needs for that, and is ended.
         origin: The template at the top, that it comes from.
+        is_repeated: Its test runs once more.
         is_death_reported: Its end without a last word has come to pytest's hooks.
     """
 
@@ -83,6 +84,7 @@ class ForkedRun:
         self.base = base
         self.held: list[Event] = []
         self.is_settling = False
+        self.is_repeated = False
         self.is_death_reported = False
         self.is_stillborn = False
         self.slot = slot

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_forkiso._config import Settings
+    from pytest_forkiso._incoming import Incoming
     from pytest_forkiso._order import Turn
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._summary import Statistics
@@ -91,7 +92,7 @@ class Scheduler:
         self._waiting.extend(items)
         with self._ending():
             self._start_more()
-            while len(self._reporter) or self._early or len(self._waiting):
+            while self._unreported() or len(self._waiting):
                 self._step()
                 self._start_more()
 
@@ -113,6 +114,31 @@ class Scheduler:
         with self._ending():
             self._step(longest=0.0)
             self._start_more()
+
+    def run_incoming(self, incoming: Incoming) -> None:
+        """Run tests while they come in, and report them, until there is none for now.
+
+        Args:
+            incoming: Gives tests, and hears of each that is over.
+
+        Raises:
+            BaseException: As `run` does.
+        """
+        self._reporter.done = incoming.done
+        self._selector.register(incoming, selectors.EVENT_READ, incoming.note_change)
+        try:
+            with self._ending():
+                while self._take_incoming(incoming) or not incoming.is_exhausted:
+                    self._step()
+        finally:
+            self._selector.unregister(incoming)
+
+    def _take_incoming(self, incoming: Incoming) -> int:
+        """Start what there is room for, and count the tests that are not over; the others stay where they come from."""
+        self._waiting.extend(incoming.take(self._settings.jobs + AHEAD - self._running() - len(self._waiting)))
+        self._reporter.following = incoming.following
+        self._start_more()
+        return self._unreported() + len(self._waiting)
 
     @contextlib.contextmanager
     def _ending(self) -> Iterator[None]:
@@ -169,7 +195,9 @@ class Scheduler:
 
     def _fork_ahead(self) -> None:
         if not self._sharing.is_on:
-            self._source.fork_ahead(min(AHEAD, len(self._waiting)))
+            # Where tests are told one by one, one that follows is all that is known.
+            is_last = not len(self._waiting) and self._reporter.following is None
+            self._source.fork_ahead(0 if is_last else AHEAD)
         elif len(self._waiting):
             item = next(self._waiting.upcoming())
             if self._sharing.has_all(item):
@@ -177,9 +205,15 @@ class Scheduler:
 
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
-        running = sum(not run.is_over for run in self._alive)
-        unreported = len(self._reporter) + self._early
-        return running < self._settings.jobs and unreported < UNREPORTED and self._source.has_free_slot()
+        has_job = self._running() < self._settings.jobs
+        return has_job and self._unreported() < UNREPORTED and self._source.has_free_slot()
+
+    def _running(self) -> int:
+        return sum(not run.is_over for run in self._alive)
+
+    def _unreported(self) -> int:
+        """Count the tests that are started and not yet reported to the end."""
+        return len(self._reporter) + self._early
 
     def _take_turns(self) -> None:
         """Put into the queue what was started before its turn, and now is next."""

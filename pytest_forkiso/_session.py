@@ -105,7 +105,6 @@ class ForkedSession:
         if not chosen:
             self.close()
             return
-        from pytest_forkiso._loop import OwnLoop
         from pytest_forkiso._sources import can_fork
 
         if not can_fork():
@@ -124,8 +123,18 @@ class ForkedSession:
         manager = config.pluginmanager
         if manager.hasplugin(_LOOP):
             manager.unregister(name=_LOOP)  # pytest-xdist says with --looponfail once more what pytest has said
-        loop = _xdist.WorkerLoop(self) if _xdist.is_worker(config) else OwnLoop(self)
-        manager.register(loop, _LOOP)
+        manager.register(self._make_loop(config), _LOOP)
+
+    def _make_loop(self, config: pytest.Config) -> object:
+        if not _xdist.is_worker(config):
+            from pytest_forkiso._loop import OwnLoop
+
+            return OwnLoop(self)
+        if self.settings.jobs == 1:
+            return _xdist.WorkerLoop(self)
+        from pytest_forkiso._xdist_jobs import WorkerJobsLoop, find_interactor
+
+        return WorkerJobsLoop(self, find_interactor(config))
 
     def _choose(self, config: pytest.Config) -> Choice:
         from pytest_forkiso._sources import choose_source

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
     from pytest_forkiso._scheduler import Scheduler
     from pytest_forkiso._session import ForkedSession
 
 _USAGE_ERROR = "forkiso_usage_error"
+_WORKERS_HERE = "forkiso_workers_here"
 
 
 def is_worker(config: pytest.Config) -> bool:
@@ -23,6 +25,13 @@ def is_worker(config: pytest.Config) -> bool:
 def is_controller(config: pytest.Config) -> bool:
     """Tell whether this session has workers, and runs no tests itself."""
     return config.pluginmanager.hasplugin("dsession")
+
+
+def workers_here(config: pytest.Config) -> int:
+    """Count the workers that this process shares its machine with, itself included; 1 where it is none."""
+    given: dict[str, Any] = getattr(config, "workerinput", {})
+    # Without this plugin the controller does not tell, and all may be on one machine.
+    return int(given.get(_WORKERS_HERE, given.get("workercount", 1)))
 
 
 class WorkerLoop:
@@ -80,7 +89,20 @@ def refuse(session: pytest.Session, error: pytest.UsageError) -> None:
 
 
 class Controller:
-    """Ends the run with the error of a worker."""
+    """Tells workers how many they are, and ends the run with the error of one."""
+
+    def __init__(self) -> None:
+        self._machines: Counter[str] = Counter()
+
+    @pytest.hookimpl
+    def pytest_xdist_setupnodes(self, specs: Iterable[Any]) -> None:
+        """Count the workers of each machine."""
+        self._machines.update(_machine(spec) for spec in specs)
+
+    @pytest.hookimpl
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker, before it begins."""
+        node.workerinput[_WORKERS_HERE] = max(1, self._machines[_machine(node.gateway.spec)])
 
     @pytest.hookimpl
     def pytest_testnodedown(self, node: Any) -> None:
@@ -92,3 +114,10 @@ class Controller:
         text = getattr(node, "workeroutput", {}).get(_USAGE_ERROR)
         if text is not None:
             raise pytest.UsageError(text)
+
+
+def _machine(spec: Any) -> str:
+    """Give a name for the machine of a worker, from execnet's `XSpec`."""
+    if spec.ssh or spec.vagrant_ssh:
+        return str(spec.ssh or spec.vagrant_ssh)
+    return str(spec.socket).partition(":")[0] if spec.socket else ""

@@ -89,7 +89,11 @@ def test_same_lines_and_branches(suite: Suite, core: str, options: list[str]) ->
     assert {9, 14} <= set(plain["missing_lines"])
 
 
-@pytest.mark.parametrize("options", [["-p", "xdist", "-n2"], ["--fork-jobs=2"], ["--fork-template=bare"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options",
+    [["-p", "xdist", "-n2"], ["-p", "xdist", "-n2", "--fork-jobs=2"], ["--fork-jobs=2"], ["--fork-template=bare"]],
+    ids=" ".join,
+)
 def test_beside_others(suite: Suite, options: list[str]) -> None:
     """Workers of pytest-xdist, several jobs, and templates that have collected nothing."""
     if "xdist" in options:

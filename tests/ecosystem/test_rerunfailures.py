@@ -58,7 +58,9 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("options", [[], ["--fork-jobs=2"], ["-p", "xdist", "-n2"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "options", [[], ["--fork-jobs=2"], ["-p", "xdist", "-n2"], ["-p", "xdist", "-n2", "--fork-jobs=2"]], ids=" ".join
+)
 def test_as_without_forks(suite: Suite, options: list[str]) -> None:
     """The same attempts, outcomes and letters."""
     if "xdist" in options:

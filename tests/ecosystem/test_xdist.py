@@ -59,7 +59,9 @@ def wanted() -> dict[str, str]:
 
 def check(run: Run) -> None:
     """Check that all was reported, and that no worker was lost."""
-    assert run.outcomes() == wanted(), run.out
+    # With --dist=loadgroup ids end in the group, and pytest 8 shows that.
+    outcomes = {name.partition("@")[0]: outcome for name, outcome in run.outcomes().items()}
+    assert outcomes == wanted(), run.out
     assert "SIGABRT" in run.failure("test_many[2]").text
     assert run.failure("test_many[6]").section("Captured stdout call") == "number 6\n"
     assert "node down" not in run.out
@@ -84,6 +86,87 @@ def test_each(suite: Suite) -> None:
     assert "4 failed, 28 passed, 2 skipped" in run.out
 
 
+MEETING = """
+import pathlib, time
+import pytest
+HERE = pathlib.Path({folder!r})
+def meet(mine, others):
+    (HERE / mine).touch()
+    while not all((HERE / other).exists() for other in others):
+        time.sleep(0.01)
+"""
+
+
+def test_jobs_in_one_worker(suite: Suite) -> None:
+    """Tests of one worker run at a time: these wait for each other."""
+    suite.write(
+        test_meeting=MEETING.format(folder=str(suite.path))
+        + "def test_alice(): meet('alice', ['bob'])\ndef test_bob(): meet('bob', ['alice'])"
+    )
+    run = suite.run(*XDIST, "--forked", "-n1", "--fork-jobs=2", "--fork-timeout=60")
+    assert run.outcomes() == {"test_alice": "passed", "test_bob": "passed"}, run.out
+
+
+@pytest.mark.parametrize("dist", ["load", "worksteal"])
+def test_jobs_multiply(suite: Suite, dist: str) -> None:
+    """Two workers with two jobs each: four tests run at a time."""
+    suite.write(
+        test_meeting=MEETING.format(folder=str(suite.path))
+        + """
+@pytest.mark.parametrize("number", range(16))
+def test_meets(number):
+    (HERE / f"met-{number}").touch()
+    while len(list(HERE.glob("met-*"))) < 4:
+        time.sleep(0.01)
+"""
+    )
+    run = suite.run(*XDIST, "--forked", "-n2", f"--dist={dist}", "--fork-jobs=2", "--fork-timeout=60")
+    assert list(run.outcomes().values()) == ["passed"] * 16, run.out
+
+
+def test_jobs_have_work_when_tests_are_long(suite: Suite) -> None:
+    """A controller does not hold back tests until most of the jobs have none."""
+    suite.write(
+        test_meeting=MEETING.format(folder=str(suite.path))
+        + """
+@pytest.mark.parametrize("number", range(40))
+def test_meets(number):
+    time.sleep(0.1)  # pytest-xdist calls that long
+    meet(f"met-{number}", [f"met-{number + 3}"] if number < 16 else [])
+"""
+    )
+    run = suite.run(*XDIST, "--forked", "-n1", "--fork-jobs=4", "--fork-timeout=30")
+    assert list(run.outcomes().values()) == ["passed"] * 40, run.out
+
+
+@pytest.mark.parametrize("options", [["--dist=load"], ["--dist=loadfile"], ["--dist=worksteal"]], ids=" ".join)
+def test_jobs_and_shared_fixtures(suite: Suite, options: list[str]) -> None:
+    """A worker sets up a shared fixture once, and tears it down once, after its last test."""
+    suite.write(
+        test_shares=f"""
+        import pathlib
+        import pytest
+        LOG = pathlib.Path({str(suite.path / "log")!r})
+        def note(*words):
+            with LOG.open("a") as file: print(*words, file=file)
+        @pytest.fixture(scope="session", autouse=True)
+        def shared(worker_id):
+            note("up", worker_id)
+            yield
+            note("down", worker_id)
+        @pytest.mark.parametrize("number", range(20))
+        def test_uses(number, worker_id): note("test", worker_id)
+        """
+    )
+    run = suite.run(*XDIST, "--forked", "-n2", "--fork-jobs=2", "--fork-share=session", *options)
+    assert set(run.outcomes().values()) == {"passed"}, run.out
+    log = (suite.path / "log").read_text().splitlines()
+    for worker in {line.split()[1] for line in log}:
+        own = [line.split()[0] for line in log if line.endswith(worker)]
+        assert own == ["up", *["test"] * (len(own) - 2), "down"]
+    assert sum(line.startswith("test") for line in log) == 20
+
+
 def test_in_a_worker(suite: Suite) -> None:
     """Its name, its folder and a test's deadline are there."""
     suite.write(
@@ -103,7 +186,8 @@ def test_in_a_worker(suite: Suite) -> None:
     assert run.code == 1
 
 
-def test_mixed(suite: Suite) -> None:
+@pytest.mark.parametrize("options", [[], ["--fork-jobs=3"]], ids=" ".join)
+def test_mixed(suite: Suite, options: list[str]) -> None:
     """Forked tests among others, with fixtures of the worker that stay set up meanwhile."""
     suite.write(
         test_mixed="""
@@ -126,16 +210,17 @@ def test_mixed(suite: Suite) -> None:
         """,
         test_next="def test_next(): pass  # before it, what the first file has set up is torn down",
     )
-    run = suite.run(*XDIST, "-n", "1")
+    run = suite.run(*XDIST, "-n", "1", *options)
     passing = ["test_here", "test_forked", "test_here_again", "test_last", "test_forked_at_the_end", "test_next"]
     assert run.outcomes() == dict.fromkeys(passing, "passed") | {"test_crashes": "failed"}, run.out
 
 
 @pytest.mark.parametrize(("option", "failures"), [("-x", 1), ("--maxfail=3", 3)])
-def test_early_end(suite: Suite, option: str, failures: int) -> None:
+@pytest.mark.parametrize("options", [[], ["--fork-jobs=2"]], ids=" ".join)
+def test_early_end(suite: Suite, option: str, failures: int, options: list[str]) -> None:
     """The run stops with the workers' words, and leaves no process."""
     suite.write(test_fails="import os, pytest\n@pytest.mark.parametrize('n', range(60))\ndef test_a(n): os._exit(n)")
-    run = suite.run(*XDIST, "--forked", "-n2", option)
+    run = suite.run(*XDIST, "--forked", "-n2", option, *options)
     assert f"stopping after {failures} failures" in run.out
     assert len(run.outcomes()) < 60
 
@@ -147,6 +232,7 @@ def test_early_end(suite: Suite, option: str, failures: int) -> None:
         ([], "timout=1", ["test_wrong.py::test_0", "no argument 'timout'"]),
         (["--fork-timeout=-1"], "", ["--fork-timeout"]),
         (["--dist=each", "--fork-preload=no_such_module"], "", ["--fork-preload"]),
+        (["--fork-jobs=2", "--fork-preload=no_such_module"], "", ["--fork-preload no_such_module failed"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
