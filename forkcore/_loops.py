@@ -234,8 +234,9 @@ async def perform(steps: Steps[T]) -> T:
 
 
 async def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended | _steps.AnyOf) -> bool:
+    limit = asyncio.timeout(wait.timeout)
     try:
-        async with asyncio.timeout(wait.timeout):
+        async with limit:
             if isinstance(wait, _steps.Until):
                 await wait_until(wait.link, wait.is_done)
             elif isinstance(wait, _steps.Sent):
@@ -246,5 +247,7 @@ async def _wait(wait: _steps.Until | _steps.Sent | _steps.Ended | _steps.AnyOf) 
             else:
                 await wait_for_end(wait.process)
     except TimeoutError:
+        if not limit.expired():
+            raise  # ETIMEDOUT, of a socket
         return False
     return True

@@ -5,6 +5,7 @@ Source: mount_namespaces(7), mount(2), tmpfs(5), open_tree(2), move_mount(2), mo
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -83,7 +84,7 @@ def _hide(paths: Iterable[str]) -> None:
     here = os.getcwd()
     for path in sorted(paths):
         if _is_below(here, path) or here == path:
-            raise OSError(None, "hide= covers the working directory", path)
+            raise OSError(errno.EBUSY, "hide= covers the working directory", path)
         if os.path.isdir(path):
             _mount_empty(path, "mode=0555,size=4k", system.MS_RDONLY)
         elif os.path.exists(path):

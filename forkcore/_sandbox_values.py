@@ -6,11 +6,12 @@ import os
 import re
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_LARGEST = 1 << 60  # with what is in use added, it is still below what the kernel takes for no limit
 _SIZE = re.compile(r"(\d+)\s*([KMGT]?)(?:I?B)?", re.IGNORECASE)
 
 
 def parse_size(value: int | str, name: str = "size") -> int:
-    """Give the bytes of a size: a number above 0, or text as "512M".
+    """Give the bytes of a size: a number, or text as "512M".
 
     Raises:
         ValueError: It is no size; the text calls it by `name`.
@@ -23,8 +24,8 @@ def parse_size(value: int | str, name: str = "size") -> int:
         size = int(match[1]) * _UNITS[match[2].upper()] if match else 0
     else:
         size = value
-    if size < 1:
-        raise ValueError(f"{name} must be a number of bytes above 0 or text as '512M', not {value!r}")
+    if not 1 <= size <= _LARGEST:
+        raise ValueError(f"{name} must be a number of bytes from 1 to 2**60 or text as '512M', not {value!r}")
     return size
 
 

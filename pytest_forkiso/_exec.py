@@ -40,7 +40,7 @@ class Plan(NamedTuple):
     output_limit: int
 
 
-class Wanted(NamedTuple):
+class ChosenTest(NamedTuple):
     """A test that pytest's own process has chosen.
 
     Attributes:
@@ -109,7 +109,7 @@ class CollectingSession(CollectedList):
             self._config.hook.pytest_collection(session=self._session)
         return Collected(self.nodeids(), self._errors, _hazards.everything_alive())
 
-    def choose(self, wanted: list[Wanted], table: SlotTable, forks: int) -> None:
+    def choose(self, wanted: list[ChosenTest], table: SlotTable, forks: int) -> None:
         """Take over the tests that pytest's own process has chosen, in its order, and prepare for the first fork.
 
         Args:

@@ -5,6 +5,7 @@ What is known is measured: ``python -m benchmarks.hazard_table`` in the folder `
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -112,8 +113,9 @@ def _fork_for_trial() -> None:
     if pid == 0:
         library._exit(0)
     deadline = time.monotonic() + _TRIAL_LIMIT
-    while pid > 0 and os.waitpid(pid, os.WNOHANG)[0] == 0:
-        if time.monotonic() > deadline:
-            os.kill(pid, 9)
-            deadline = float("inf")
-        time.sleep(0.0005)
+    with contextlib.suppress(ChildProcessError):  # SIGCHLD is ignored here, and the system has forgotten it
+        while pid > 0 and os.waitpid(pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(pid, 9)
+                deadline = float("inf")
+            time.sleep(0.0005)

@@ -36,7 +36,7 @@ _CURRENT_TEST = "PYTEST_CURRENT_TEST"
 _LEAVES = (KeyboardInterrupt, pytest.exit.Exception)
 
 
-class Wanted(NamedTuple):
+class WantedFixture(NamedTuple):
     """A fixture that is to be set up.
 
     Attributes:
@@ -89,7 +89,7 @@ class Snapshots:
         try:
             with _interruptible():
                 if kind == "set_up":
-                    word = self._set_up(item, [Wanted(*each) for each in values[0]], end, values[1])
+                    word = self._set_up(item, [WantedFixture(*each) for each in values[0]], end, values[1])
                 else:
                     word = self._tear_down(item)
                     _coverage.save()
@@ -102,7 +102,7 @@ class Snapshots:
         end.send(word)
         end.close()
 
-    def _set_up(self, item: pytest.Item, wanted: list[Wanted], end: ChannelEnd, forks: int) -> Event:
+    def _set_up(self, item: pytest.Item, wanted: list[WantedFixture], end: ChannelEnd, forks: int) -> Event:
         machinery.disown(self._session)
         seed(self._config, f"{item.nodeid}:{wanted[0].name}")
         phase = _Phase(self._config, item, "setup")
@@ -159,7 +159,7 @@ class _Filling:
         problem: Why the one that was begun last cannot be shared; None where all can.
     """
 
-    def __init__(self, item: pytest.Item, wanted: list[Wanted], end: ChannelEnd) -> None:
+    def __init__(self, item: pytest.Item, wanted: list[WantedFixture], end: ChannelEnd) -> None:
         self._item = item
         self._wanted = wanted
         self._end = end

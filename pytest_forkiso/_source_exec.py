@@ -178,9 +178,9 @@ def _report_differences(session: pytest.Session, differences: Sequence[str], err
     raise session.Interrupted("the template has collected other tests")
 
 
-def _wanted(known: Sequence[tuple[str, pytest.Item]], items: Sequence[pytest.Item]) -> list[_exec.Wanted]:
+def _wanted(known: Sequence[tuple[str, pytest.Item]], items: Sequence[pytest.Item]) -> list[_exec.ChosenTest]:
     """Describe the chosen tests to the template; what a plugin has added later is known by its last node id."""
     places = {
         id(item): place for (_, item), place in zip(known, _exec.numbered([nodeid for nodeid, _ in known]), strict=True)
     }
-    return [_exec.Wanted(*places.get(id(item), (item.nodeid, 0)), item.nodeid) for item in items]
+    return [_exec.ChosenTest(*places.get(id(item), (item.nodeid, 0)), item.nodeid) for item in items]

@@ -165,6 +165,16 @@ def test_a_native_thread(suite: Suite, name: str | None) -> None:
     assert chosen(suite) == expected
 
 
+def test_a_native_thread_where_nobody_waits_for_children(suite: Suite) -> None:
+    """It is found all the same: the process that was forked to see which threads are left ends unseen."""
+    suite.write(
+        starter=STARTER + "start(b'anything')",
+        conftest="import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\nimport starter",
+        test_it=PASSES,
+    )
+    assert chosen(suite).endswith("anything (after conftest.py:3: import starter)")
+
+
 def test_a_native_thread_that_is_started_after_an_import(suite: Suite) -> None:
     """The last import before it is named, as what it is."""
     suite.write(starter=STARTER, conftest="import starter\nstarter.start(b'own')\nimport wave", test_it=PASSES)

@@ -52,6 +52,6 @@ def test_a_controller_without_this_plugin() -> None:
 def test_auto(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: int, jobs: int) -> None:
     """As many as the worker's part of the processors; one at least."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    config = pytester.parseconfig("--fork-jobs=auto")
+    config = pytester.parseconfig("-p", "forkiso", "--fork-jobs=auto")
     config.workerinput = {"forkiso_workers_here": workers}  # type: ignore[attr-defined] # as pytest-xdist does
     assert read_settings(config).jobs == jobs
