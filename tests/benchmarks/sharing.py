@@ -1,7 +1,8 @@
 """Measure what shared fixtures save: ``python -m benchmarks.sharing`` in the folder ``tests``.
 
 A suite whose fixtures take time: one of the session, and one of each module. It is run plainly, forked with a
-snapshot of them, and forked without. The first waits that long once, the last once for each test.
+snapshot of them, one test or two at a time, and forked without. The first waits that long once, the last once for each
+test.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 WAYS = {
     "plain": PEERS["plain"],
     "shared": replace(PEERS["forkiso"], arguments=("--forked", "--fork-share=session")),
+    "shared, two jobs": replace(PEERS["forkiso"], arguments=("--forked", "--fork-share=session", "--fork-jobs=2")),
     "unshared": PEERS["forkiso"],
 }
 """How the suite is run, by name."""
@@ -103,7 +105,10 @@ def report(tests: int, options: argparse.Namespace, series: Mapping[str, Series]
         f"### {tests} tests in {options.modules} module(s): "
         f"{options.session:g} s for the session, {options.module:g} s for each module"
     )
-    aims = [Aim("shared / plain", 2.0, is_least=False, value=ratio(series["shared"], series["plain"], "wall"))]
+    aims = [
+        Aim(f"{way} / plain", 2.0, is_least=False, value=ratio(series[way], series["plain"], "wall"))
+        for way in ("shared", "shared, two jobs")
+    ]
     if "unshared" in series:
         saved = ratio(series["shared"], series["unshared"], "wall")
         aims.append(Aim("shared / unshared", 0.1, is_least=False, value=saved))
