@@ -31,7 +31,6 @@ def prepare(forks: int) -> None:
         forks: How many there will be.
     """
     _hazards.refuse_threads()
-    gc.collect()
     gc.freeze()
     _memory.spare_forks(forks)
 

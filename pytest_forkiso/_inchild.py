@@ -95,8 +95,7 @@ class InChild:
         self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
         _hazards.refuse_threads()
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # garbage as well: pytest's own process collects it, and its finalisers must not run twice
         _memory.spare_forks(forks)
 
     def take_over(self, known_modules: frozenset[str] | None = None) -> None:

@@ -61,7 +61,6 @@ def settle() -> None:
     """
     _gateway_source()
     _hazards.refuse_threads()
-    gc.collect()
     gc.freeze()
 
 

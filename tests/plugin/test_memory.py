@@ -81,3 +81,26 @@ def test_objects_of_the_template(suite: Suite, source: str, collected: str) -> N
         """
     )
     assert suite.forked("--fork-template", source, "-o", f"fork_gc={collected}").code == 0
+
+
+def test_garbage_of_collection(suite: Suite) -> None:
+    """What nobody refers to any more when the template is forked is finalised once, in pytest's own process."""
+    suite.write(
+        conftest="""
+        import gc, os, pathlib
+        class Garbage:
+            def __init__(self):
+                self.myself, self.owner = self, os.getpid()
+            def __del__(self):
+                with pathlib.Path("finalised").open("a") as file: print(os.getpid() == self.owner, file=file)
+        def pytest_collection_finish():
+            gc.disable()
+            Garbage()
+        def pytest_sessionfinish():
+            gc.collect()
+        """,
+        test_it="import gc\ndef test_collects(): gc.collect()\ndef test_again(): gc.collect()",
+    )
+    run = suite.forked()
+    assert run.code == 0, run.out
+    assert (suite.path / "finalised").read_text() == "True\n"
