@@ -11,7 +11,7 @@ import select
 from forkcore import _child
 from forkcore import _messages as m
 from forkcore._fds import close_all
-from forkcore._title import MAX_NAME
+from forkcore._title import name_of
 from forkcore._wire import HEADER_SIZE, encode_identifier
 from forkcore.errors import ProtocolError
 
@@ -77,7 +77,7 @@ class Call:
         self.channel, *fds = frame.fds
         self.arguments = pair(arguments, fds)
         self.title = titler.encode(title or f"forkcore: {self.target}")
-        self.name = self.title[:MAX_NAME]
+        self.name = name_of(self.title)
         # A search path that is set first may make it another function.
         self.function: Callable[..., object] | None = None
         if not self.options:

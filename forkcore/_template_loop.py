@@ -14,7 +14,7 @@ from forkcore import _messages as m
 from forkcore._call import pack_fork_failure
 from forkcore._fds import ANCILLARY_SIZE, NATIVE_ORDER, RECEIVE_FLAGS, TRUNCATED
 from forkcore._template import TemplateProcess
-from forkcore._title import MAX_NAME
+from forkcore._title import name_of
 from forkcore._wire import HEAD_SIZE, HEADER_SIZE, decode_identifier, encode
 
 TYPE_CHECKING = False
@@ -60,7 +60,7 @@ class TemplateLoop(TemplateProcess):
                 yield self._departure
             poll, receive, close_control = self._poller.poll, self._control.recvmsg, self._control.close
             wake, inbox, own_fds, out, children = self._wake, self._inbox, self._own_fds, self._out, self._children
-            own_title, own_name = self._title, self._title[:MAX_NAME]
+            own_title, own_name = self._title, name_of(self._title)
             name_fd, memory_fd, title_start = self._titler.places
             channel, may_refuse = self._renew_spare(), self._failure is not None or _hazards.may_run_loop()
             channel_fd, has_arguments = channel.fileno(), bool(self._arguments)

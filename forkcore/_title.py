@@ -11,7 +11,7 @@ import posix
 from forkcore._fds import above_standard, close_all
 
 _STAT_FIELDS_AFTER_NAME = 46  # arg_start, counted from behind the name in parentheses
-MAX_NAME = 15  # TASK_COMM_LEN without its zero
+_MAX_NAME = 15  # TASK_COMM_LEN without its zero
 
 
 class Titler:
@@ -55,7 +55,7 @@ class Titler:
         """Show a title that `encode` has made; a system that refuses shows the old one."""
         if self.fds and data:
             try:
-                posix.write(self.fds[0], data[:MAX_NAME])
+                posix.write(self.fds[0], name_of(data))
                 posix.pwrite(self.fds[1], data, self._start)
             except OSError:
                 return
@@ -65,6 +65,15 @@ class Titler:
         """Give what `write` writes to: two borrowed descriptors, -1 for none, and the offset in the second."""
         name, memory = self.fds or (-1, -1)
         return name, memory, self._start
+
+
+def name_of(title: bytes) -> bytes:
+    """Give the short name that goes with a title.
+
+    It has no space: at a fork, CPython 3.12 and newer count the fields of /proc/self/stat by spaces to find the number of
+    threads. With one in the name they find the process's niceness, and warn of threads that there are not.
+    """
+    return title.replace(b": ", b":", 1)[:_MAX_NAME].replace(b" ", b"_")
 
 
 def _find_arguments() -> tuple[int, int]:

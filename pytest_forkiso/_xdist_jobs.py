@@ -81,8 +81,11 @@ class Assignment:
                 self._rope.send(b"\0")
 
     def _give_away(self, wanted: Collection[int]) -> None:
-        """Let another worker have tests: all of those that are wanted, or none where one of them is handed out."""
-        given = list(wanted) if set(wanted).issubset(self._indices) else []
+        """Let another worker have tests: all of those that are wanted, or none where one of them is ours already."""
+        own = (
+            self._indices[0] if self._looks_ahead and self._indices else None
+        )  # somebody has been told that it follows
+        given = list(wanted) if set(wanted).issubset(self._indices) and own not in wanted else []
         self._indices = deque(index for index in self._indices if index not in given)
         self._interactor.sendevent("unscheduled", indices=given)
 

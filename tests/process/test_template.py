@@ -288,12 +288,28 @@ def test_titles_that_ps_shows(template: forkcore.Template) -> None:
         with own.fork().run("targets:wait_for_end") as child:
             assert child.channel.recv(4) == b"here"
             assert title(child.pid) == "forkcore: targets:wait_for_end"
-            assert Path(f"/proc/{child.pid}/comm").read_text() == "forkcore: targe\n"
+            assert Path(f"/proc/{child.pid}/comm").read_text() == "forkcore:target\n"
             assert title(own.pid) == "forkcore template"
-            assert Path(f"/proc/{own.pid}/comm").read_text() == "forkcore templa\n"
+            assert Path(f"/proc/{own.pid}/comm").read_text() == "forkcore_templa\n"
         with own.fork().run("targets:wait_for_end", title="child of mine") as child:
             assert child.channel.recv(4) == b"here"
             assert title(child.pid) == "child of mine"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("title", ["", "two words"])
+def test_a_template_that_is_nice(title: str) -> None:
+    """CPython does not take its niceness for a number of threads, and a warning that is an error ends no template."""
+    code = (
+        "import forkcore\n"
+        f"with forkcore.new_exec(title={title!r} or None) as template:\n"
+        f"    children = [template.fork().run('operator:index', title={title!r} or None) for _ in range(3)]\n"
+        "    print([child.wait().code for child in children])\n"
+    )
+    command = ["nice", "-n", "5", sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "DeprecationWarning" not in done.stderr
+    assert done.stdout == "[1, 1, 1]\n", done.stderr  # the function is called with a socket, and fails
 
 
 def test_new_exec_takes_what_subprocess_takes(tmp_path: Path) -> None:
