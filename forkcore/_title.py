@@ -70,7 +70,7 @@ class Titler:
 def name_of(title: bytes) -> bytes:
     """Give the short name that goes with a title.
 
-    It has no space: at a fork, CPython 3.12 and newer count the fields of /proc/self/stat by spaces to find the number of
+    It has no space: at a fork, CPython 3.12 and newer count fields of /proc/self/stat by spaces to find the number of
     threads. With one in the name they find the process's niceness, and warn of threads that there are not.
     """
     return title.replace(b": ", b":", 1)[:_MAX_NAME].replace(b" ", b"_")
