@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import pytest
 
 from pytest_forkiso import _bounds_config, _hazards, _memory, _private
-from pytest_forkiso._inchild import InChild, Order, orphan_adoption, shared_death
+from pytest_forkiso._inchild import InChild, Order, leave_orphaned, orphan_adoption, shared_death
 from pytest_forkiso._inner import PLUGIN_NAME
 from pytest_forkiso._slots import SlotTable, read_text
 from pytest_forkiso._stream import ChannelEnd, flush_streams
@@ -49,6 +49,7 @@ def run(channel: socket.socket, plan: bytes) -> NoReturn:
     shared_death()()
     end = ChannelEnd(channel.detach())
     order = Order(*end.receive()[1:])
+    leave_orphaned(end, order)
     table = SlotTable(descriptors)
     slot = table.slots[order.slot]
     session = OneTestSession(end, order, table, output_limit)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from pytest_forkiso._ladder import make_living_source, next_source
+import forkcore
+from pytest_forkiso._ladder import make_living_source, next_source, source_again
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._source import Request
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     import pytest
 
-    import forkcore
     from pytest_forkiso._choice import Choice
     from pytest_forkiso._collected import CollectedList
     from pytest_forkiso._config import Settings
@@ -137,6 +137,16 @@ class ChildSource:
         self.source = following
         return True
 
+    def renew(self) -> None:
+        """Make a template in place of one that is gone; no child may be there.
+
+        Raises:
+            pytest.UsageError: There can be none.
+        """
+        self.template.close()
+        self.source = source_again(self.source.choice, self._request, self._known)
+        self.shares = self.shares and self.source.choice.can_share
+
     def has_free_slot(self) -> bool:
         """Tell whether another test can be started."""
         return bool(self._free)
@@ -180,7 +190,11 @@ class ChildSource:
 
     def idle_pids(self) -> set[int]:
         """Give the process ids of the idle children; waits until they are forked."""
-        return {child.pid for _, child in self._idle}
+        found = set()
+        for _, child in self._idle:
+            with contextlib.suppress(forkcore.TemplateDied):
+                found.add(child.pid)
+        return found
 
     def close(self) -> None:
         """End the idle children and the template."""

@@ -23,6 +23,7 @@ class Deadline:
         self._at: float | None = None
         self._alive_by: float | None = None
         self._remaining: float | None = None  # while it stands still
+        self._status_by: float | None = None
 
     def begin(self, timeout: float | None, alive_timeout: float) -> float:
         """Begin the time of a test; give when that was."""
@@ -38,6 +39,19 @@ class Deadline:
     def note_life(self) -> None:
         """Take note that the test has begun."""
         self._alive_by = None
+
+    def renew_life(self) -> None:
+        """Give it the whole time for a first sign of life once more, if there was none yet."""
+        if self._alive_by is not None:
+            self._alive_by = time.monotonic() + self.alive_timeout
+
+    def expect_status(self, seconds: float) -> None:
+        """Expect to hear within so many seconds that it has ended, as it seems to have; there is no other limit."""
+        self._status_by = time.monotonic() + seconds
+
+    def lacks_status(self) -> bool:
+        """Tell whether the time in which its end should have been heard of has passed."""
+        return self._status_by is not None and time.monotonic() >= self._status_by
 
     def share(self, seconds: float | None, words: str) -> None:
         """Keep the limit that another plugin has set in the child, or ours if that is earlier.
@@ -77,5 +91,5 @@ class Deadline:
 
     def seconds_left(self) -> float | None:
         """Give the seconds that are left, 0.0 when it has passed; None for ever."""
-        limits = [each for each in (self._at, self._alive_by) if each is not None]
+        limits = [each for each in (self._at, self._alive_by, self._status_by) if each is not None]
         return max(0.0, min(limits) - time.monotonic()) if limits else None

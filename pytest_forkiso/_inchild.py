@@ -53,6 +53,7 @@ class Order(NamedTuple):
         slot: Number of its output files.
         attempts: How many were made at this test before, in other children.
         memory: What is known of them, see `_reruns.Attempt`.
+        template: Process id of the template that the child comes from.
         shares: Fixtures of the test may be set up already.
     """
 
@@ -61,6 +62,7 @@ class Order(NamedTuple):
     slot: int
     attempts: int
     memory: Any
+    template: int
     shares: bool = False
 
 
@@ -144,6 +146,7 @@ class InChild:
         self._end_with_template()
         end = ChannelEnd(channel.detach())
         order = Order(*end.receive()[1:])
+        leave_orphaned(end, order)
         self.obey(end, order, self._session.items[order.position], time.monotonic())
 
     def obey(self, end: ChannelEnd, order: Order, item: pytest.Item, started: float) -> NoReturn:
@@ -263,6 +266,12 @@ def shared_death() -> Callable[[], None]:
     to the process group of pytest, say, or Ctrl-Backslash.
     """
     return _process_control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def leave_orphaned(end: ChannelEnd, order: Order) -> None:
+    """End a child whose template was gone before it could ask to end with it: nobody knows of it."""
+    if os.getppid() != order.template:
+        end.leave(1)
 
 
 def _process_control(option: int, argument: int) -> Callable[[], None]:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import forkcore
 from pytest_forkiso._events import EventDecoder
 from pytest_forkiso._late_imports import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import forkcore
 
 CACHE_KEY = "forkiso/preload"
 WORTH_IT = 0.005
@@ -59,7 +58,12 @@ class Learning:
         if not candidates:
             return
         worth = []
-        for name, seconds, is_hazard in _measure(template, candidates):
+        try:
+            measured = list(_measure(template, candidates))
+        except forkcore.ForkcoreError as error:
+            self.lines.append(f"forkiso: what tests import late was not measured, and is not learned: {error}")
+            return
+        for name, seconds, is_hazard in measured:
             if seconds >= WORTH_IT:
                 words = "makes a hazard, and is not preloaded" if is_hazard else "is preloaded from now on"
                 cost = f"{1000 * seconds:.0f} ms in each of {self._counts[name]} tests"

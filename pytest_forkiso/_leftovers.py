@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -15,6 +16,8 @@ SECTION = "Leftover processes (teardown)"
 """Name of the section of a report; pytest shows those of a teardown that have the word in their name."""
 GRACE = 0.3
 """Seconds between SIGTERM and SIGKILL."""
+LAST_GRACE = 5.0
+"""Seconds after SIGKILL in which a process is waited for that has no parent to do so."""
 
 ROUNDS = 10
 """How often what is still, or newly, there is ended."""
@@ -67,6 +70,33 @@ def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
         return orphans + [below for pid in orphans for below in descendants(pid)]
 
     return _end_all(find)
+
+
+def end_group(pid: int) -> None:
+    """End a process whose parent is gone, and its process group; wait until it is gone itself.
+
+    Args:
+        pid: Of a process that leads its group, or is in that of this one.
+    """
+    held = _hold(pid)
+    try:
+        for end in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # gone, or another user's
+                end(pid, signal.SIGKILL)
+        _all_ended(held, time.monotonic() + LAST_GRACE)
+    finally:
+        for fd in held:
+            os.close(fd)
+
+
+def _hold(pid: int) -> list[int]:
+    """Give a pidfd, where the process is there, and the system has such."""
+    if not hasattr(os, "pidfd_open"):
+        return []
+    try:
+        return [os.pidfd_open(pid)]
+    except OSError:
+        return []
 
 
 def children(pid: int) -> list[int]:
@@ -142,10 +172,7 @@ def _end(leftovers: list[Leftover], grace: float) -> None:
     """SIGTERM, a short grace, SIGKILL. A pidfd is held on each, so that no other process can be hit."""
     held = []
     for left in leftovers:
-        try:
-            held.append(os.pidfd_open(left.pid))
-        except OSError:
-            continue  # gone by itself
+        held += _hold(left.pid)  # or it is gone by itself
     try:
         _signal_all(held, signal.SIGTERM)
         _signal_all(held, signal.SIGCONT)

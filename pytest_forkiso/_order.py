@@ -102,6 +102,14 @@ class StartOrder:
             self._forget_long(turn)
         return turn, True
 
+    def drop(self) -> int:
+        """Forget those that are not started, and count them."""
+        count = len(self)
+        self._turns = deque(turn for turn in self._turns if turn.run is not None)
+        self._long.clear()
+        self._remaining = 0.0
+        return count
+
     def clear(self) -> None:
         """Forget all."""
         self._turns.clear()

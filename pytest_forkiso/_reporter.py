@@ -158,7 +158,7 @@ class Reporter:
             return
         run.is_death_reported = True
         item = run.test
-        if run.is_stillborn and self._climb(run):
+        if run.is_unbegun or (run.is_stillborn and self._climb(run)):
             self._repeat(run, run.attempt)
             return
         report = _failures.make_report(item, run.evidence())

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import forkcore
-from pytest_forkiso import _failures
+from pytest_forkiso import _failures, _leftovers
 from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._ending_steps import EndingSteps
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
     from pytest_forkiso._events import Event
     from pytest_forkiso._leftovers import Leftover
+    from pytest_forkiso._losses import Loss
     from pytest_forkiso._reruns import Attempt
     from pytest_forkiso._slots import Slot, SlotTable
     from pytest_forkiso._snapshot import Snapshot
 
 LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
 EXIT_GRACE = 5.0
-"""Seconds that a child has to end after its last word."""
+"""Seconds that a child has to end after its last word, and its template to tell of its end."""
 
 
 class Remains(NamedTuple):
@@ -69,6 +70,9 @@ class ForkedRun:
         origin: The template at the top, that it comes from.
         is_repeated: Its test runs once more.
         is_death_reported: Its end without a last word has come to pytest's hooks.
+        is_lost: Its template is gone, and its exit status with it; its process is ended.
+        loss: What is known of that.
+        is_unbegun: It is lost, and had not begun its test.
     """
 
     def __init__(
@@ -87,6 +91,8 @@ class ForkedRun:
         self.is_repeated = False
         self.is_death_reported = False
         self.is_stillborn = False
+        self.is_lost = self.is_unbegun = False
+        self.loss: Loss | None = None
         self.slot = slot
         self._table = table
         self.attempt = FIRST
@@ -137,7 +143,7 @@ class ForkedRun:
         self.item = item
         self.ordered = self._phase_began = self._deadline.begin(timeout, alive_timeout)
         self._table.note_order(self.slot)
-        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, shares))
+        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, self.template.pid, shares))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child."""
@@ -150,10 +156,12 @@ class ForkedRun:
 
     def receive(self) -> None:
         """Take what the child has sent by now; never waits."""
-        was_fine = self._conversation.garbage is None
+        was_fine, was_closed = self._conversation.garbage is None, self.is_closed
         self._take(self._conversation.receive())
         if was_fine and self._conversation.garbage is not None:
             self.kill()
+        if self.is_closed and not was_closed:
+            self._deadline.expect_status(EXIT_GRACE)
 
     def _take(self, events: list[Event]) -> None:
         for event in events:
@@ -193,17 +201,43 @@ class ForkedRun:
     # --------------------------------------------------------------------------------------------------------- its end
 
     @property
+    def template(self) -> forkcore.Template:
+        """The template that it was forked from."""
+        return self.origin if self.base is None else self.base.template
+
+    @property
+    def pid(self) -> int | None:
+        """The process id; None where the template was gone before it had told it. Waits for the template."""
+        try:
+            return self.child.pid
+        except forkcore.TemplateDied:
+            return None
+
+    @property
     def status(self) -> forkcore.ExitStatus | None:
         """The exit status, once it is known."""
-        return self.child.poll()
+        return forkcore.ExitStatus(None) if self.is_lost else self.child.poll()
+
+    @property
+    def has_begun(self) -> bool:
+        """The test has begun; to be asked until what is left in its files is collected."""
+        return self._table.has_begun(self.slot)
 
     def has_ended(self) -> bool:
-        """Tell whether the process is gone; never waits.
+        """Tell whether the process is gone; where its template is, it is ended.
 
         Raises:
-            forkcore.ForkcoreError: The child could not be forked, or the template is gone.
+            forkcore.ForkcoreError: The child could not be forked.
         """
-        return self.child.poll() is not None
+        if self.is_lost:
+            return True
+        try:
+            return self.child.poll() is not None
+        except forkcore.TemplateDied:
+            self.is_lost = True
+            if self.pid is not None:
+                _leftovers.end_group(self.pid)
+            return True
 
     @property
     def is_over(self) -> bool:
@@ -218,11 +252,12 @@ class ForkedRun:
     @property
     def has_died(self) -> bool:
         """The process is gone, and did not end as it should."""
-        return self.is_reaped and (self.was_cut_off or self.child.returncode != 0)
+        return self.is_reaped and (self.was_cut_off or not (self.is_lost or self.child.returncode == 0))
 
     def collect(self, output_limit: int) -> None:
         """Take from its files what is left of a child that has ended; they are free for another one then."""
         self.is_reaped = True
+        self.is_unbegun = self.is_lost and not self.has_begun
         if self.has_died:
             self._remains = Remains(
                 phase=self._table.phase(self.slot),
@@ -239,14 +274,25 @@ class ForkedRun:
 
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
-        if self._table.has_begun(self.slot):
+        if self.has_begun:
             self._deadline.note_life()
         return self._deadline.seconds_left()
 
     def overdue(self) -> None:
         """Take the next step against a child that has passed its deadline."""
-        if self.seconds_left() != 0.0:
+        if self.seconds_left() != 0.0 or self.has_ended():
             return
+        if self._deadline.lacks_status():
+            self._deadline.expect_status(EXIT_GRACE)  # its template has none: it runs on without its channel
+            return
+        with contextlib.suppress(forkcore.TemplateDied):
+            self._take_step()
+
+    def grant(self) -> None:
+        """Give it the time to begin once more: it was its template that was not there."""
+        self._deadline.renew_life()
+
+    def _take_step(self) -> None:
         if not self.timed_out:
             self.receive()
             self.timed_out = True
@@ -259,21 +305,26 @@ class ForkedRun:
     def interrupt(self, grace: float) -> None:
         """Let the test see what Ctrl-C does, and end it when it does not end by itself within ``grace`` seconds."""
         self.timed_out = self.is_interrupted = True
-        self._steps.begin_interrupt(grace)
+        with contextlib.suppress(forkcore.TemplateDied):
+            self._steps.begin_interrupt(grace)
 
     def kill(self) -> None:
         """End the child and its process group at once."""
-        self._steps.kill()
+        with contextlib.suppress(forkcore.TemplateDied):
+            self._steps.kill()
 
     def end(self) -> None:
         """Wait for the end of a child that is through with its test, and end any other at once."""
         if self.is_reported and not self.was_cut_off:
-            with contextlib.suppress(forkcore.TimeoutExpired):
-                self.child.wait(EXIT_GRACE)
+            self._wait_for_its_end(EXIT_GRACE)
         if not self.has_ended():
             self.is_interrupted = not self.is_reported
             self.kill()
-            self.child.wait()
+            self._wait_for_its_end(None)
+
+    def _wait_for_its_end(self, seconds: float | None) -> None:
+        with contextlib.suppress(forkcore.TimeoutExpired, forkcore.TemplateDied):
+            self.child.wait(seconds)
 
     def evidence(self) -> _failures.Evidence:
         """Give what is known of a child that has died."""
@@ -301,6 +352,8 @@ class ForkedRun:
             return f"Timeout: {phase} was ended, since the test took longer than {self._deadline.timeout:g} s"
         if self._conversation.garbage is not None:
             return f"Crash in {phase}: the test's process was ended: {self._conversation.garbage}"
+        if self.loss is not None:
+            return f"Crash in {phase}: {self.loss.describe()}"
         return f"Crash in {phase}: {_failures.describe_end(self.status)}{explain(self.item, self.status)}"
 
     def _details(self) -> str:
@@ -308,18 +361,24 @@ class ForkedRun:
         if trace:
             shows_all = self.item is not None and self.item.config.getoption("fulltrace", default=False)
             return trace if shows_all else _failures.users_frames(trace)
+        if self.loss is not None and not self.timed_out:
+            return self.loss.explain(self.test.nodeid)
         if self.timed_out:
             return self._steps.silence
         return ""
 
-    def figures(self) -> ChildFigures:
-        """Give what is known of a child that has ended."""
+    def figures(self, pid: int) -> ChildFigures:
+        """Give what is known of a child that has ended.
+
+        Args:
+            pid: Its process id.
+        """
         now, real_now = time.monotonic(), time.time()
         private_bytes, page_faults = self._measured
         return ChildFigures(
             attempt=self.attempt.number,
             job=self.job,
-            pid=self.child.pid,
+            pid=pid,
             ordered=real_now - (now - self.ordered),
             ended=real_now,
             end=self._kind_of_end(),

@@ -12,7 +12,9 @@ import forkcore
 from pytest_forkiso import _leftovers, _private
 from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
+from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._durations import Durations
+from pytest_forkiso._losses import Losses
 from pytest_forkiso._order import StartOrder
 from pytest_forkiso._replay import Replay
 from pytest_forkiso._reporter import Reporter
@@ -49,9 +51,13 @@ class Scheduler:
         self._statistics = statistics
         replay = Replay(session, statistics)
         self._index = {id(item): index for index, item in enumerate(session.items)}
-        self._selector = selectors.DefaultSelector()
+        # It has no descriptor, which a template would have that is forked from here in the middle of the run.
+        self._selector = selectors.PollSelector()
+        self._watches: list[ControlWatch] = []
         self._watch_template()
         self._sharing = Sharing(session, settings, source, self._selector, replay=replay, statistics=statistics)
+        self._losses = Losses(source, self._sharing, statistics)
+        self._left_out = 0  # tests that are not run, since too many templates were lost
         self._durations = Durations(session.config)
         # Tests of one node stay together where they share its fixtures.
         long_ones = {} if self._sharing.is_on else self._durations.seconds
@@ -69,8 +75,7 @@ class Scheduler:
         self._alive: list[ForkedRun] = []  # started and not yet reaped
 
     def _watch_template(self) -> None:
-        template = self._source.template
-        self._selector.register(template.fileno(), selectors.EVENT_READ, template.process_events)
+        self._watches.append(ControlWatch(self._source.template, self._selector))
 
     # ------------------------------------------------------------------------------------------------------ the outside
 
@@ -85,7 +90,7 @@ class Scheduler:
             pytest.Session.Failed: pytest wants no more tests, for ``-x`` and the like.
             pytest.Session.Interrupted: As Failed.
             KeyboardInterrupt: Here, or in a test; all children have ended.
-            forkcore.TemplateDied: The template is gone.
+            pytest.UsageError: Too many templates were lost, or there can be no other one.
         """
         self._reporter.is_beside = False
         self._reporter.following = following
@@ -165,6 +170,8 @@ class Scheduler:
         self._abandon()
         self._sharing.close()
         self._reporter.close()
+        for watch in self._watches:
+            watch.close()
         self._selector.close()
 
     # ---------------------------------------------------------------------------------------------------------- a test
@@ -172,7 +179,7 @@ class Scheduler:
     def _start_more(self) -> None:
         """Start as many tests as may run."""
         self._take_turns()
-        while len(self._waiting) and self._has_room() and self._is_ready():
+        while len(self._waiting) and self._has_room() and self._has_child():
             turn, is_next = self._waiting.choose()
             run = self._source.take(self._sharing.base(turn.item))
             if is_next:
@@ -182,7 +189,45 @@ class Scheduler:
                 self._early += 1
             self._start(run, turn)
             self._take_turns()
+        self._end_at_limit()
         self._fork_ahead()
+
+    def _end_at_limit(self) -> None:
+        """Start no more tests where too many templates were lost, and end the run when all others are reported."""
+        if not self._losses.are_too_many:
+            return
+        self._left_out += self._waiting.drop()
+        if self._left_out and not (len(self._reporter) or self._early):
+            raise self._losses.too_many(self._left_out)
+
+    def _has_child(self) -> bool:
+        """Tell whether a child stands ready for the next test; where that needs something else first, see to it."""
+        while self._has_template():
+            try:
+                if not self._is_ready():
+                    return False
+                self._source.fork_ahead(1, self._sharing.base(next(self._waiting.upcoming())))
+            except forkcore.TemplateDied:
+                self._losses.note(self._alive)
+            else:
+                return True
+        return False
+
+    def _has_template(self) -> bool:
+        """Tell whether there is a template; where it is gone, make another one as soon as there is nothing of it."""
+        self._losses.note(self._alive)
+        if self._losses.are_too_many:
+            return False
+        if self._source.template.is_usable:
+            return True
+        if self._alive or not self._sharing.is_dismantled(next(self._waiting.upcoming())):
+            return False
+        kind = self._source.source.choice.kind
+        self._source.renew()
+        self._watch_template()
+        if self._source.source.choice.kind != kind:
+            self._statistics.successors.append(self._source.source.choice)
+        return True
 
     def _is_ready(self) -> bool:
         """Tell whether the fixtures that the next test shares are set up; where they are not, see to it."""
@@ -194,14 +239,15 @@ class Scheduler:
         return False
 
     def _fork_ahead(self) -> None:
-        if not self._sharing.is_on:
-            # Where tests are told one by one, one that follows is all that is known.
-            is_last = not len(self._waiting) and self._reporter.following is None
-            self._source.fork_ahead(0 if is_last else AHEAD)
-        elif len(self._waiting):
-            item = next(self._waiting.upcoming())
-            if self._sharing.has_all(item):
-                self._source.fork_ahead(AHEAD, self._sharing.base(item))
+        with contextlib.suppress(forkcore.TemplateDied):  # that is noted when the next test is to be started
+            if not self._sharing.is_on:
+                # Where tests are told one by one, one that follows is all that is known.
+                is_last = not len(self._waiting) and self._reporter.following is None
+                self._source.fork_ahead(0 if is_last else AHEAD)
+            elif len(self._waiting):
+                item = next(self._waiting.upcoming())
+                if self._sharing.has_all(item):
+                    self._source.fork_ahead(AHEAD, self._sharing.base(item))
 
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
@@ -248,7 +294,10 @@ class Scheduler:
             key.data()
         for each in timed:
             if each.seconds_left() == 0.0:
-                each.overdue()
+                if self._losses.holds_up(each.template):
+                    each.grant()
+                else:
+                    each.overdue()
 
     def _hear(self, run: ForkedRun) -> None:
         run.receive()
@@ -276,7 +325,9 @@ class Scheduler:
     # ---------------------------------------------------------------------------------------------------------- the end
 
     def _reap(self) -> None:
-        for run in [run for run in self._alive if run.has_ended()]:
+        ended = [run for run in self._alive if run.has_ended()]
+        self._losses.note(self._alive)
+        for run in ended:
             self._hear(run)  # what it sent just before its end
             self._alive.remove(run)
             self._unregister(run)
@@ -289,10 +340,13 @@ class Scheduler:
             self._give_back(run)
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
-        others = {other.child.pid for other in self._alive if other is not run}
-        template = run.origin if run.base is None else run.base.template
+        others = {pid for other in self._alive if other is not run and (pid := other.pid) is not None}
+        templates = [run.origin, *(link.template for link in (run.base.path if run.base else ()))]
+        adopters = [template for template in templates if template.is_usable]
+        if not adopters:
+            return []
         known = others | self._source.idle_pids() | self._sharing.pids()
-        left = _leftovers.end_orphans(template.pid, known)
+        left = _leftovers.end_orphans(adopters[-1].pid, known)
         self._statistics.leftovers += len(left)
         return left
 
@@ -301,8 +355,10 @@ class Scheduler:
         self._sharing.reaped(run.base)
 
     def _tell_end(self, run: ForkedRun) -> None:
-        config = self._session.config
-        status, figures = run.child.wait(), run.figures()
+        config, status, pid = self._session.config, run.status, run.pid
+        if status is None or pid is None:
+            return  # it never was, as far as is known
+        figures = run.figures(pid)
         config.hook.pytest_forkiso_child_ended(config=config, nodeid=run.test.nodeid, status=status, figures=figures)
 
     def _interrupt(self) -> None:
@@ -329,13 +385,15 @@ class Scheduler:
     def _abandon(self) -> None:
         """End all children at once; nothing more is reported."""
         ended = []
+        for template in {id(run.template): run.template for run in self._alive}.values():
+            self._losses.holds_up(template)  # nobody would hear of an end
         for run in self._alive:
             self._unregister(run)
             try:
                 run.end()
                 ended.append(run)
             except forkcore.ForkcoreError:
-                pass  # it never was, or its template is gone
+                pass  # it never was
             self._give_back(run)
         self._forget_tests()
         self._alive.clear()

@@ -195,7 +195,8 @@ class ForkedSession:
                 scheduler.finish()
                 if self._learning is not None:
                     self._learning.conclude(session.config, source.template)
-                self.statistics.template_bytes = resident_bytes(source.template.pid)
+                if source.template.is_usable:
+                    self.statistics.template_bytes = resident_bytes(source.template.pid)
             finally:
                 scheduler.close()
         finally:

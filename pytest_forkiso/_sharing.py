@@ -37,7 +37,6 @@ class Sharing:
     """Owns the snapshots.
 
     Attributes:
-        is_on: This run shares fixtures.
         endings: What came of teardowns, for the test that is reported next.
     """
 
@@ -51,7 +50,6 @@ class Sharing:
         replay: Replay,
         statistics: Statistics,
     ) -> None:
-        self.is_on = source.shares
         self._session = session
         self._settings = settings
         self._source = source
@@ -67,6 +65,11 @@ class Sharing:
         self._closing_deadline: float | None = None  # for all that is torn down when the run is over
         self._closing: deque[tuple[Snapshot, pytest.Item]] = deque()
         self.endings = Endings(replay)
+
+    @property
+    def is_on(self) -> bool:
+        """This run shares fixtures."""
+        return self._source.shares
 
     # ---------------------------------------------------------------------------------------------------- before a test
 
@@ -121,14 +124,15 @@ class Sharing:
     def _make(self, missing: Missing, forks: int) -> None:
         above = self._chain.links[-1].template if self._chain.links else self._source.template
         allowed = self._settings.share.allowed
-        snapshot = Snapshot(above.fork(allow_hazards=bool(allowed)), self._chain.links, missing.item, missing.fixtures)
+        template = above.fork(allow_hazards=bool(allowed))
+        snapshot = Snapshot(template, above, self._chain.links, missing.item, missing.fixtures)
+        snapshot.watch(self._selector)
         self._chain.links.append(snapshot)
         self._statistics.snapshots += 1
         wanted = tuple(
             (each.name, each.depth, each.name in allowed, self._crashed.get(id(each.definition)))
             for each in missing.fixtures
         )
-        snapshot.watch(self._selector)
         self._begin("set_up", snapshot, missing.item, wanted, forks)
 
     def _begin(self, kind: str, snapshot: Snapshot, item: pytest.Item, *values: object) -> None:
@@ -184,6 +188,9 @@ class Sharing:
         self._statistics.unshared[fixture.name] = reason
 
     def _note_death(self, work: Work) -> None:
+        if work.kind == "set_up" and not work.snapshot.origin.is_usable:
+            self._drop(work.snapshot)  # it is made once more, from another template
+            return
         text = work.describe_death(self._settings.output_limit)
         sections = work.output(self._settings.output_limit)
         self._statistics.crashes += self._closing_deadline is None
@@ -254,13 +261,50 @@ class Sharing:
     def _end(self, snapshot: Snapshot) -> None:
         """Close the template of a snapshot that is torn down."""
         self._source.forget(snapshot.template)
-        snapshot.close(self._selector)
+        snapshot.close()
+
+    # ------------------------------------------------------------------------------------------------------ its losses
+
+    @property
+    def template(self) -> forkcore.Template:
+        """The template that the one is forked from in which something is done; or that of them all."""
+        return self._source.template if self._work is None else self._work.snapshot.origin
+
+    def lost(self) -> list[Snapshot]:
+        """Give the snapshots whose template is gone, but for one that has died of its work."""
+        closing = [snapshot for snapshot, _ in self._closing]
+        at_work = None if self._work is None else self._work.snapshot
+        known = [*self._chain.links, *self._retired, *closing]
+        return [link for link in known if link is not at_work and not link.template.is_usable]
+
+    def drop_lost(self, snapshot: Snapshot) -> None:
+        """Take a snapshot away that is gone, with those above it: they are set up once more where they are needed."""
+        if snapshot in self._chain.links:
+            above = self._chain.links[self._chain.links.index(snapshot) + 1 :]
+            self._retire(above, snapshot.item)
+        self._retired = [link for link in self._retired if link is not snapshot]
+        self._drop(snapshot)
+
+    def is_dismantled(self, item: pytest.Item) -> bool:
+        """Tell whether nothing is set up; where something is, see to its end.
+
+        Args:
+            item: The next test.
+        """
+        if not self.is_busy:
+            self._retire(list(self._chain.links), item)
+        return not (self.is_busy or self._retired or self._chain.links)
 
     # ---------------------------------------------------------------------------------------------------------- the end
 
     def seconds_left(self) -> float | None:
         """Give the seconds until `overdue` has to be called; None for never."""
         return None if self._work is None else self._work.seconds_left()
+
+    def grant(self) -> None:
+        """Give work the time to begin once more: it was a template that was not there."""
+        if self._work is not None:
+            self._work.grant()
 
     def overdue(self) -> None:
         """Act on work that takes too long."""

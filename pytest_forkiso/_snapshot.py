@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import selectors
 import signal
 import socket
 import time
@@ -12,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import forkcore
 from pytest_forkiso import _failures
+from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._inchild import DUMP_SIGNAL
 from pytest_forkiso._slots import read_text
 
 if TYPE_CHECKING:
+    import selectors
     from collections.abc import Iterable, Iterator, Sequence
 
     import pytest
@@ -42,6 +42,7 @@ class Snapshot:
 
     Attributes:
         template: Forked from that of the link above.
+        origin: That template.
         path: The links that it is forked from, the outermost first, and itself.
         item: The test that it was made for.
         fixtures: That are set up in it.
@@ -51,41 +52,38 @@ class Snapshot:
     """
 
     def __init__(
-        self, template: forkcore.Template, above: Sequence[Snapshot], item: pytest.Item, fixtures: Iterable[Fixture]
+        self,
+        template: forkcore.Template,
+        origin: forkcore.Template,
+        above: Sequence[Snapshot],
+        item: pytest.Item,
+        fixtures: Iterable[Fixture],
     ) -> None:
         self.template = template
+        self.origin = origin
         self.path = (*above, self)
         self.item = item
         self.fixtures = tuple(fixtures)
         self.failed: set[int] = set()
         self.users = 0
         self.children = 0
-        self._control: int | None = None  # duplicate of the control socket
 
     def watch(self, selector: selectors.BaseSelector) -> None:
-        """Have the template's events processed as they come; its socket may be closed at any of them."""
-        self._control = os.dup(self.template.fileno())
-        selector.register(self._control, selectors.EVENT_READ, functools.partial(self._process_events, selector))
+        """Have the template's events processed as they come.
 
-    def _process_events(self, selector: selectors.BaseSelector) -> None:
-        self.template.process_events()
-        if not self.template.is_usable:
-            self._unwatch(selector)
-
-    def _unwatch(self, selector: selectors.BaseSelector) -> None:
-        if self._control is not None:
-            selector.unregister(self._control)
-            os.close(self._control)
-            self._control = None
-
-    def close(self, selector: selectors.BaseSelector) -> None:
-        """Close the template.
-
-        Args:
-            selector: As for `watch`.
+        Raises:
+            forkcore.TemplateDied: The one that it is to be forked from is gone.
         """
-        self._unwatch(selector)
+        self._watch = ControlWatch(self.template, selector)
+
+    def close(self) -> None:
+        """Close the template."""
+        self._watch.close()
         self.template.close()
+
+    def names(self) -> str:
+        """Give the names of its fixtures."""
+        return ", ".join(repr(fixture.name) for fixture in self.fixtures)
 
     @property
     def node(self) -> Node:
@@ -187,6 +185,10 @@ class Work:
             self._deadline.set(remaining)
             self._timeout = seconds
 
+    def grant(self) -> None:
+        """Give it the time to begin once more: it was its template that was not there."""
+        self._deadline.renew_life()
+
     def overdue(self) -> None:
         """Take the next step against work that takes too long."""
         last_step: tuple[int, float | None] = (signal.SIGKILL, None)
@@ -231,8 +233,7 @@ class Work:
 
     def _where(self) -> str:
         if self.kind == "tear_down":
-            names = ", ".join(repr(fixture.name) for fixture in self.snapshot.fixtures)
-            return f"teardown of the fixtures {names}"
+            return f"teardown of the fixtures {self.snapshot.names()}"
         if self.current is None:
             return f"set-up of {self.snapshot.node.nodeid or 'the session'!r}, before any fixture"
         return f"set-up of the fixture {self.current.name!r}"

@@ -102,10 +102,13 @@ def check_alive(template: forkcore.Template, seconds: float) -> None:
         seconds: How long.
 
     Raises:
-        NotAlive: It has not answered.
+        NotAlive: It has not answered, or has ended.
     """
     try:
         template.ready(seconds)
+    except forkcore.TemplateDied as error:
+        template.close()
+        raise NotAlive(f"a fork of pytest has ended at once: {error}; try --fork-template=bare") from None
     except forkcore.TimeoutExpired:
         os.kill(template.pid, signal.SIGKILL)  # our own child, and not waited for yet
         template.close()

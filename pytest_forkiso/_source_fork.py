@@ -42,6 +42,10 @@ def forking(request: Request) -> Iterator[dict[str, Any]]:
             }
     except forkcore.ForkHazard as error:
         raise pytest.UsageError(f"pytest cannot be forked: {error}; try --fork-template=bare") from error
+    except OSError as error:
+        raise pytest.UsageError(
+            f"pytest cannot be forked: {error}; the limits of processes (ulimit -u) and of memory have to leave room"
+        ) from error
 
 
 def make_template(request: Request) -> forkcore.Template:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from forkcore import early
-from pytest_forkiso import _baseline
+from pytest_forkiso import _baseline, _xdist
 from pytest_forkiso._choice import Choice
 from pytest_forkiso._source import Source
 
 if TYPE_CHECKING:
+    import forkcore
     from pytest_forkiso._collected import CollectedList
     from pytest_forkiso._config import Settings
     from pytest_forkiso._source import Request
@@ -68,8 +69,29 @@ def begin_collecting(config: pytest.Config, settings: Settings, known: Collected
         raise pytest.UsageError(
             "--fork-template=early needs this plugin before conftest files are loaded: use -p forkiso, or install it"
         )
-    template = baseline.early or _source_exec.execute(config, baseline.search_path)
+    template = baseline.early
+    if template is None or not template.is_usable:
+        template = _source_exec.execute(config, baseline.search_path)
     return _source_exec.Collecting(config, settings, template, known)
+
+
+def fork_again(request: Request) -> forkcore.Template | None:
+    """Fork this process once more, in the middle of a run.
+
+    Returns:
+        The fork; None where something speaks against it: what tests that are not forked leave in this process would
+        reach all others, and a worker of pytest-xdist is in the middle of a hook for one test.
+    """
+    import forkcore
+    from pytest_forkiso._source_fork import forking
+
+    session, config = request.session, request.session.config
+    if request.forks < len(session.items) or _xdist.is_worker(config):
+        return None
+    if choose_source(config, request.settings).kind != "fork":
+        return None
+    with forking(request) as arguments:
+        return forkcore.fork_here(**arguments)
 
 
 def make_source(choice: Choice, request: Request) -> Source:

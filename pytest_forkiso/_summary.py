@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_forkiso._choice import Choice
+    from pytest_forkiso._losses import Loss
 
 
 @dataclasses.dataclass
@@ -17,6 +22,8 @@ class Statistics:
     template_bytes: int = 0
     snapshots: int = 0
     climbs: list[tuple[str, str, str, str]] = dataclasses.field(default_factory=list)
+    losses: list[Loss] = dataclasses.field(default_factory=list)
+    successors: list[Choice] = dataclasses.field(default_factory=list)
     unshared: dict[str, str] = dataclasses.field(default_factory=dict)
     fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=1001))
 
@@ -39,15 +46,22 @@ class Statistics:
         return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
 
     def findings(self) -> list[str]:
-        """Give lines for each test that was run from another source, and for each fixture that could not be shared."""
+        """Give lines for what did not go as it should: other sources, templates that were lost, fixtures not shared."""
+        losses = [loss.line() for loss in self.losses]
+        successors = [f"forkiso: the template after it is '{kind}', because {why}" for kind, why in self.successors]
         climbs = [
             f"forkiso: from {nodeid} on, the template is '{kind}'. {summary}. Its stacks:\n{details}"
             for nodeid, kind, summary, details in self.climbs
         ]
-        return climbs + [
-            f"forkiso: the fixture {name!r} was set up in each test's own process, because {reason}"
-            for name, reason in self.unshared.items()
-        ]
+        return (
+            climbs
+            + losses
+            + successors
+            + [
+                f"forkiso: the fixture {name!r} was set up in each test's own process, because {reason}"
+                for name, reason in self.unshared.items()
+            ]
+        )
 
 
 def _count(number: int, one: str, many: str) -> str:

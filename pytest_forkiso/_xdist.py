@@ -64,7 +64,11 @@ class WorkerLoop:
             return None
         from pytest_forkiso import _private
 
-        self._scheduler.run([item], nextitem)
+        try:
+            self._scheduler.run([item], nextitem)
+        except pytest.UsageError as error:
+            refuse(item.session, error)
+            return True
         _private.tear_down_to(item.session, nextitem)
         return True
 

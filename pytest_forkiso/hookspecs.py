@@ -93,6 +93,6 @@ def pytest_forkiso_child_ended(
     Args:
         config: Of the session.
         nodeid: Of the test that the child ran.
-        status: Exit code or signal, CPU time and peak memory of the child.
+        status: Exit code or signal, CPU time and peak memory of the child; not known where its template is gone.
         figures: When it began and ended, beside which others, and how; see `ChildFigures`.
     """

@@ -313,18 +313,3 @@ def test_without_faulthandler(suite: Suite) -> None:
     report = suite.forked("-p", "no:faulthandler").failure("test_a")
     assert "SIGABRT" in report.text
     assert "most recent call first" not in report.text
-
-
-def test_a_template_that_dies(suite: Suite) -> None:
-    """A test that kills the template: an error that says so, no hang, nothing passed in silence."""
-    suite.write(
-        test_kills="""
-        import os, signal
-        def test_a(): pass
-        def test_b(): os.kill(os.getppid(), signal.SIGKILL)
-        def test_c(): pass
-        """
-    )
-    run = suite.forked()
-    assert run.code != 0
-    assert "template" in run.out

@@ -75,7 +75,8 @@ class Suite:
     def push(self, test: str, *upcoming: str) -> None:
         """Set up what a test needs, as far as bookkeeping goes."""
         while (found := self.chain.missing(self.items[test], [self.items[each] for each in upcoming])) is not None:
-            self.chain.links.append(Snapshot(cast("Any", None), self.chain.links, found.item, found.fixtures))
+            template = cast("Any", None)
+            self.chain.links.append(Snapshot(template, template, self.chain.links, found.item, found.fixtures))
 
     def links(self) -> list[list[str]]:
         """Give the names of fixtures in each link."""
