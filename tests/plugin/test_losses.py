@@ -289,9 +289,12 @@ def test_kept_from_going_on(suite: Suite) -> None:
         """,
     )
     run = suite.forked()
-    assert is_told_once(run, "test_b", "the template of this test's process did not answer for 5 s, and was ended")
     assert run.outcomes() == {"test_a": "passed", "test_b": "failed", "test_c": "passed"}, run.out
-    assert "forkiso: a template did not answer for 5 s, and was ended; it may have been test_it.py::test_b, " in run.out
+    # Between two signals it may get as far as to end the test, which has taken too long.
+    silent = "the template of this test's process did not answer for 5 s, and was ended"
+    text = run.failure("test_b").text
+    assert silent in text or "Timeout: call was ended" in text
+    assert ("forkiso: a template did not answer for 5 s, and was ended; " in run.out) == (silent in text)
 
 
 # -------------------------------------------------------------------------------------------------------------- shared
