@@ -173,11 +173,14 @@ class WorkerJobsLoop:
         except pytest.UsageError as error:
             _xdist.refuse(session, error)
             return None  # pytest-xdist's own loop runs none of them
-        with (
-            self._forked.scheduler(session, source) as scheduler,
-            self._listening(session, looks_ahead=source.shares) as assignment,
-        ):
-            _run(session, scheduler, assignment)
+        try:
+            with (
+                self._forked.scheduler(session, source) as scheduler,
+                self._listening(session, looks_ahead=source.shares) as assignment,
+            ):
+                _run(session, scheduler, assignment)
+        except pytest.UsageError as error:
+            _xdist.refuse(session, error)
         return True
 
     @contextlib.contextmanager
