@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import os
 import signal
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -39,6 +41,7 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 # Bound now: a test may replace names of the module `signal`, and is reported all the same.
 _set_handler = signal.signal
+_builtins = vars(builtins)
 
 DUMP_SIGNAL = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
 """Makes a child write the traceback of all its threads; one that tests hardly use."""
@@ -84,6 +87,7 @@ class InChild:
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
         self._snapshots = Snapshots(session, table, self._stream, output_limit)
+        self._builtins = tuple(_builtins.items())
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
     def prepare(self, forks: int) -> None:
@@ -170,13 +174,27 @@ class InChild:
             end.send((*self._run_item(item), started))
         except MemoryError:
             # Where pytest itself was at work, and reports nothing: it costs the test, as a crash, and not the run.
-            if self._faults >= 0:
-                os.write(self._faults, b"MemoryError, in pytest itself\n")
-            end.leave(1)
+            self._crash(end, "MemoryError, in pytest itself")
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
+            if self._restores_builtins():
+                # But for what the test itself has done to pytest here, which costs the test alone.
+                text = textwrap.indent(describe_error(error), "    ")
+                self._crash(end, f"The test has replaced a built-in function, and pytest failed:\n{text}")
             end.send(("error", describe_error(error), started))
         flush_streams()
         end.leave()
+
+    def _crash(self, end: ChannelEnd, text: str) -> NoReturn:
+        """End this process without a last word; the text goes where the traceback of a crash goes."""
+        if self._faults >= 0:
+            os.write(self._faults, f"{text}\n".encode())
+        end.leave(1)
+
+    def _restores_builtins(self) -> bool:
+        """Have the built-in functions that were there before the test, and tell whether some were others."""
+        have_changed = any(_builtins.get(name) is not value for name, value in self._builtins)
+        _builtins.update(self._builtins)
+        return have_changed
 
     def _attach(self, end: ChannelEnd, slot: Slot) -> None:
         _private.redirect_capture(self._config, slot.stdout, slot.stderr, self._output_limit)

@@ -107,6 +107,78 @@ def test_limits(suite: Suite) -> None:
     assert "SIGXCPU" in str(run.failure("test_cpu").message) or "SIGKILL" in str(run.failure("test_cpu").message)
 
 
+BREAKS_PYTEST = """
+import builtins, sys
+
+def broken(*args, **kwargs): raise RuntimeError("replaced by a test")
+
+def test_isinstance(): builtins.isinstance = broken
+def test_imports(): builtins.__import__ = broken; assert 0
+def test_last(): pass
+"""
+
+
+@pytest.mark.parametrize("template", ["fork", "bare"])
+def test_what_pytest_needs_itself(suite: Suite, template: str) -> None:
+    """A test after which pytest cannot go on in that process fails, with pytest's traceback; the next is not harmed."""
+    suite.write(
+        conftest="""
+        import pytest
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item, call):
+            report = yield
+            if call.when == "call": import colorsys, this_is_imported_late
+            return report
+        """,
+        this_is_imported_late="",
+        test_replaced=BREAKS_PYTEST,
+    )
+    run = suite.forked(f"--fork-template={template}")
+    assert run.outcomes() == dict.fromkeys(("test_isinstance", "test_imports"), "failed") | {"test_last": "passed"}
+    for name in ("test_isinstance", "test_imports"):
+        failure = run.failure(name)
+        assert "Crash in call: the test's process exited with status 1" in str(failure.message)
+        assert "The test has replaced a built-in function, and pytest failed:" in failure.text
+        assert "in broken" in failure.text
+    assert run.code == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_hook_that_fails(suite: Suite) -> None:
+    """It is an internal error, as it is without forks."""
+    suite.write(
+        conftest="""
+        import pytest
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_makereport(item, call):
+            if call.when == "teardown" and item.name == "test_b": raise ZeroDivisionError("in a plugin")
+        """,
+        test_a="def test_a(): pass\ndef test_b(): pass\ndef test_c(): pass",
+    )
+    for run in (suite.plain(), suite.forked()):
+        assert run.code == pytest.ExitCode.INTERNAL_ERROR
+        assert run.outcomes() == {"test_a": "passed", "test_b": "passed"}
+        assert "ZeroDivisionError: in a plugin" in run.out
+
+
+STREAMS = """
+import sys
+class Stream:
+    def __init__(self, error): self.error = error
+    def write(self, text): return len(text)
+    def flush(self): raise self.error
+def test_interrupt(): sys.stdout = Stream(KeyboardInterrupt)
+def test_exit(): sys.stderr = Stream(SystemExit(3))
+def test_last(): pass
+"""
+
+
+def test_streams_that_raise_anything(suite: Suite) -> None:
+    """Without capturing, what a test has put in place of a stream is flushed by us, and cannot end the run."""
+    suite.write(test_streams=STREAMS)
+    run = suite.forked("-s")
+    assert run.outcomes() == dict.fromkeys(("test_interrupt", "test_exit", "test_last"), "passed"), run.out
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
 def test_another_user(suite: Suite) -> None:
     """A test that gives up root's rights is reported, ended at its deadline, and can crash."""
