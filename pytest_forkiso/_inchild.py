@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import builtins
 import gc
 import os
 import signal
 import sys
-import textwrap
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -17,6 +15,7 @@ from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, 
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._config import learns_preload, read_collected
 from pytest_forkiso._events import Plain
+from pytest_forkiso._intact import Intact
 from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._late_imports import LateImports
 from pytest_forkiso._profiles import BOUNDS
@@ -25,10 +24,10 @@ from pytest_forkiso._stream import (
     ChannelEnd,
     ReportMute,
     ReportStream,
-    describe_error,
     flush_streams,
     plain_text,
 )
+from pytest_forkiso._tracebacks import describe_error
 
 if TYPE_CHECKING:
     import socket
@@ -41,7 +40,6 @@ _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 # Bound now: a test may replace names of the module `signal`, and is reported all the same.
 _set_handler = signal.signal
-_builtins = vars(builtins)
 
 DUMP_SIGNAL = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
 """Makes a child write the traceback of all its threads; one that tests hardly use."""
@@ -87,7 +85,7 @@ class InChild:
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
         self._snapshots = Snapshots(session, table, self._stream, output_limit)
-        self._builtins = tuple(_builtins.items())
+        self._intact = Intact()
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
     def prepare(self, forks: int) -> None:
@@ -164,6 +162,7 @@ class InChild:
         """
         if self._collects_all:
             gc.unfreeze()
+        path = str(item.path)  # before the test can replace what gives it
         try:
             self._attach(end, self._table.slots[order.slot])
             self._bind(item)
@@ -176,10 +175,9 @@ class InChild:
             # Where pytest itself was at work, and reports nothing: it costs the test, as a crash, and not the run.
             self._crash(end, "MemoryError, in pytest itself")
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
-            if self._restores_builtins():
-                # But for what the test itself has done to pytest here, which costs the test alone.
-                text = textwrap.indent(describe_error(error), "    ")
-                self._crash(end, f"The test has replaced a built-in function, and pytest failed:\n{text}")
+            words = self._intact.blame(error, path)
+            if words:
+                self._crash(end, words)  # what the test itself has done to pytest here costs the test alone
             end.send(("error", describe_error(error), started))
         flush_streams()
         end.leave()
@@ -189,12 +187,6 @@ class InChild:
         if self._faults >= 0:
             os.write(self._faults, f"{text}\n".encode())
         end.leave(1)
-
-    def _restores_builtins(self) -> bool:
-        """Have the built-in functions that were there before the test, and tell whether some were others."""
-        have_changed = any(_builtins.get(name) is not value for name, value in self._builtins)
-        _builtins.update(self._builtins)
-        return have_changed
 
     def _attach(self, end: ChannelEnd, slot: Slot) -> None:
         _private.redirect_capture(self._config, slot.stdout, slot.stderr, self._output_limit)

@@ -16,7 +16,8 @@ from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._plan import chain_of
 from pytest_forkiso._reports import pack_report
 from pytest_forkiso._seeds import seed
-from pytest_forkiso._stream import ChannelEnd, ReportStream, describe_error, flush_streams
+from pytest_forkiso._stream import ChannelEnd, ReportStream, flush_streams
+from pytest_forkiso._tracebacks import describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -287,14 +286,6 @@ def flush_streams() -> None:
                 stream.flush()
         except BaseException:  # noqa: BLE001, S110 - a test may have closed it, or replaced it by one that raises anything
             pass
-
-
-def describe_error(error: BaseException) -> str:
-    """Give the whole traceback of an exception as text."""
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception as secondary:  # noqa: BLE001 - the user's own __str__ or __repr__
-        return f"{type(error).__name__} (its traceback cannot be shown: {type(secondary).__name__})"
 
 
 def plain_text(value: object) -> str:

@@ -108,12 +108,25 @@ def test_limits(suite: Suite) -> None:
 
 
 BREAKS_PYTEST = """
-import builtins, sys
+import builtins, os, sys
+from unittest import mock
+
+class Words(Exception):
+    def __call__(self, *args): raise self
+    def __str__(self): raise self
 
 def broken(*args, **kwargs): raise RuntimeError("replaced by a test")
 
 def test_isinstance(): builtins.isinstance = broken
 def test_imports(): builtins.__import__ = broken; assert 0
+def test_stat(): os.stat = broken; assert 0
+def test_mock(): mock.patch("os.path.abspath", side_effect=RuntimeError("replaced by a test")).start(); assert 0
+def test_message(): os.stat = Words(); assert 0
+def test_files():
+    def refuse(event, arguments):
+        if event in ("open", "import", "compile"): raise RuntimeError("replaced by a test")
+    sys.addaudithook(refuse)
+    assert 0
 def test_last(): pass
 """
 
@@ -134,12 +147,13 @@ def test_what_pytest_needs_itself(suite: Suite, template: str) -> None:
         test_replaced=BREAKS_PYTEST,
     )
     run = suite.forked(f"--fork-template={template}")
-    assert run.outcomes() == dict.fromkeys(("test_isinstance", "test_imports"), "failed") | {"test_last": "passed"}
-    for name in ("test_isinstance", "test_imports"):
+    breaking = ("test_isinstance", "test_imports", "test_stat", "test_mock", "test_message", "test_files")
+    assert run.outcomes() == dict.fromkeys(breaking, "failed") | {"test_last": "passed"}
+    for name in breaking:
         failure = run.failure(name)
         assert "Crash in call: the test's process exited with status 1" in str(failure.message)
-        assert "The test has replaced a built-in function, and pytest failed:" in failure.text
-        assert "in broken" in failure.text
+        assert "The test has replaced what pytest needs, and pytest failed:" in failure.text
+        assert any(f"in {name}" in failure.text for name in ("broken", "_execute_mock_call", "__call__", "refuse"))
     assert run.code == pytest.ExitCode.TESTS_FAILED
 
 
