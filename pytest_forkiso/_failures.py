@@ -28,8 +28,7 @@ class Evidence(NamedTuple):
         phase: That it was in.
         summary: What happened, in a line, for the short summary.
         details: Further lines, the traceback above all.
-        stdout: Captured in that phase.
-        stderr: As stdout.
+        output: Captured in that phase, by the names of what was captured.
         duration: Seconds from the begin of the phase to the end of the process.
         stop: Unix time of that end.
         last: The report of the phase before.
@@ -38,8 +37,7 @@ class Evidence(NamedTuple):
     phase: Phase
     summary: str
     details: str
-    stdout: str
-    stderr: str
+    output: Sections
     duration: float
     stop: float
     last: pytest.TestReport | None
@@ -147,14 +145,12 @@ def make_teardown_report(item: pytest.Item, text: str, sections: Sections) -> py
         sections: What was captured until then.
     """
     summary, _, details = text.partition("\n")
-    report = make_report(item, Evidence("teardown", summary, details, "", "", 0.0, time.time(), None))
+    report = make_report(item, Evidence("teardown", summary, details, [], 0.0, time.time(), None))
     report.sections = list(sections)
     return report
 
 
 def _sections(evidence: Evidence) -> Sequence[tuple[str, str]]:
     sections = list(evidence.last.sections) if evidence.last is not None else []
-    for name, text in (("stdout", evidence.stdout), ("stderr", evidence.stderr)):
-        if text:
-            sections.append((f"Captured {name} {evidence.phase}", text))
+    sections.extend((f"Captured {name} {evidence.phase}", text) for name, text in evidence.output)
     return sections

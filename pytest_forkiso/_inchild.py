@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import pytest
 
-from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _reruns, _usage
+from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _private_output, _reruns, _usage
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._config import learns_preload, read_collected
 from pytest_forkiso._events import Plain
@@ -189,7 +189,7 @@ class InChild:
         end.leave(1)
 
     def _attach(self, end: ChannelEnd, slot: Slot) -> None:
-        _private.redirect_capture(self._config, slot.stdout, slot.stderr, self._output_limit)
+        _private_output.redirect_capture(self._config, slot, self._output_limit)
         if self._faults >= 0:
             os.dup2(slot.faults, self._faults, inheritable=False)
         self._stream.attach(end, slot)

@@ -1,14 +1,12 @@
 """All names of pytest that are not public, each with the reason why there is no other way.
 
 Tested against the pytest versions of tox.ini. Nothing else in this package imports ``_pytest``, but for its
-neighbour `_private_fixtures`.
+neighbours `_private_fixtures` and `_private_output`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,11 +19,9 @@ from _pytest._code.code import (
     ReprTraceback,
     TerminalRepr,
 )
-from _pytest.capture import CaptureIO, FDCapture, SysCapture
+from _pytest.capture import FDCapture
 from _pytest.config import _prepareconfig
 from _pytest.skipping import evaluate_xfail_marks, xfailed_key
-
-from pytest_forkiso._slots import limit_file
 
 _failed_subtests_key: Any
 try:
@@ -35,7 +31,7 @@ except ImportError:  # before pytest 9; pytest-subtests has no such count
     _failed_subtests_key = None
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 # ------------------------------------------------------------------------------------ sessions that do not run tests
@@ -85,58 +81,6 @@ def quiet_log_file(config: pytest.Config) -> Iterator[None]:
 
 
 # ---------------------------------------------------------------------------------------------------------- capturing
-
-
-class MirroredIO(CaptureIO):
-    """Memory of ``--capture=sys`` that also goes to a file, where it outlives a crash."""
-
-    def __init__(self, fd: int) -> None:
-        super().__init__()
-        self._fd = fd
-
-    def write(self, text: str) -> int:
-        written = super().write(text)
-        with contextlib.suppress(OSError):  # the copy is for a crash report only; pytest has the text
-            os.write(self._fd, text.encode("utf-8", "replace"))
-        return written
-
-
-def is_capturing(config: pytest.Config) -> bool:
-    """Tell whether what this process writes to its standard output right now is captured."""
-    manager: Any = config.pluginmanager.getplugin("capturemanager")
-    capturing = getattr(manager, "_global_capturing", None)
-    return config.getoption("capture", "no") in ("fd", "sys") and capturing is not None and capturing.is_started()
-
-
-def redirect_capture(config: pytest.Config, stdout: int, stderr: int, limit: int) -> None:
-    """Let what pytest captures in this process go to these files, which its parent can read after a crash.
-
-    pytest has no public way to say where captured output goes. Capturing must be suspended, as it is between tests.
-
-    Args:
-        config: Of the session.
-        stdout: Descriptor of a regular file, borrowed.
-        stderr: As stdout.
-        limit: Bytes that are kept of what a phase writes to each of them.
-    """
-    manager: Any = config.pluginmanager.getplugin("capturemanager")
-    capturing = getattr(manager, "_global_capturing", None)
-    if capturing is None:
-        return
-    for capture, fd in ((capturing.out, stdout), (capturing.err, stderr)):
-        if isinstance(capture, FDCapture):
-            os.dup2(fd, capture.tmpfile.fileno(), inheritable=False)
-            own_snap = capture.snap.args[0] if isinstance(capture.snap, functools.partial) else capture.snap
-            capture.snap = functools.partial(_limited_snap, own_snap, fd, limit)  # type: ignore[method-assign]
-        elif type(capture) is SysCapture and type(capture.tmpfile) is CaptureIO:
-            capture.tmpfile = MirroredIO(fd)
-
-
-def _limited_snap(snap: Callable[[], str], fd: int, limit: int) -> str:
-    """Shorten a file before pytest reads all of it into memory."""
-    with contextlib.suppress(OSError):  # the test has closed it
-        limit_file(fd, limit)
-    return snap()
 
 
 def standard_input(config: pytest.Config) -> int:

@@ -14,7 +14,7 @@ from pytest_forkiso._ending_steps import EndingSteps
 from pytest_forkiso._profiles import explain
 from pytest_forkiso._record import ChildFigures
 from pytest_forkiso._reruns import FIRST
-from pytest_forkiso._slots import read_text
+from pytest_forkiso._slots import read_output, read_text
 
 if TYPE_CHECKING:
     import pytest
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pytest_forkiso._events import Event
     from pytest_forkiso._leftovers import Leftover
     from pytest_forkiso._losses import Loss
+    from pytest_forkiso._reports import Sections
     from pytest_forkiso._reruns import Attempt
     from pytest_forkiso._slots import Slot, SlotTable
     from pytest_forkiso._snapshot import Snapshot
@@ -37,14 +38,12 @@ class Remains(NamedTuple):
     Attributes:
         phase: That it began last.
         trace: Written by faulthandler.
-        stdout: Captured in that phase.
-        stderr: As stdout.
+        output: Captured in that phase, by the names of what was captured.
     """
 
     phase: str
     trace: str
-    stdout: str
-    stderr: str
+    output: Sections
 
 
 class ForkedRun:
@@ -108,7 +107,7 @@ class ForkedRun:
         self.is_interrupted = False
         self._told_leftovers = 0
         self._measured: tuple[int | None, int | None] = (None, None)
-        self._remains = Remains("setup", "", "", "")
+        self._remains = Remains("setup", "", [])
         self._conversation = Conversation(child.channel)
         self._deadline = Deadline()
         self._steps = EndingSteps(child, slot.faults, self._deadline)
@@ -262,8 +261,7 @@ class ForkedRun:
             self._remains = Remains(
                 phase=self._table.phase(self.slot),
                 trace=read_text(self._faults(), output_limit),
-                stdout=read_text(self.slot.stdout, output_limit),
-                stderr=read_text(self.slot.stderr, output_limit),
+                output=read_output(self.slot, output_limit),
             )
             self._duration = time.monotonic() - self._phase_began
             self._stop = time.time()
@@ -332,8 +330,7 @@ class ForkedRun:
             phase=self._phase(),
             summary=self._summary(),
             details=self._details(),
-            stdout=self._remains.stdout,
-            stderr=self._remains.stderr,
+            output=self._remains.output,
             duration=self._duration,
             stop=self._stop,
             last=self.last_report,

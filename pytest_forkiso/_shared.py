@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 import forkcore
-from pytest_forkiso import _coverage, _findings, _memory, _private
+from pytest_forkiso import _coverage, _findings, _memory, _private_output
 from pytest_forkiso import _private_fixtures as machinery
 from pytest_forkiso._interrupts import describe_interrupt
 from pytest_forkiso._plan import chain_of
@@ -84,7 +84,7 @@ class Snapshots:
         prepare()
         if faults >= 0:
             os.dup2(slot.faults, faults, inheritable=False)
-        _private.redirect_capture(self._config, slot.stdout, slot.stderr, self._output_limit)
+        _private_output.redirect_capture(self._config, slot, self._output_limit)
         self._stream.attach(end, slot)
         self._table.note_phase(slot, "setup" if kind == "set_up" else "teardown")
         try:
@@ -106,7 +106,7 @@ class Snapshots:
     def _set_up(self, item: pytest.Item, wanted: list[WantedFixture], end: ChannelEnd, forks: int) -> Event:
         machinery.disown(self._session)
         seed(self._config, f"{item.nodeid}:{wanted[0].name}")
-        phase = _Phase(self._config, item, "setup")
+        phase = _Phase(self._config, self._stream, item, "setup")
         filling = _Filling(item, wanted, end)
         call = phase.run(filling.fill)
         machinery.renew_request(item)
@@ -121,11 +121,12 @@ class Snapshots:
         return "made", filling.begun, filling.failed, filling.problem
 
     def _end_all(self, item: pytest.Item) -> pytest.CallInfo[None]:
-        phase = _Phase(self._config, item, "teardown")
+        phase = _Phase(self._config, self._stream, item, "teardown")
         return phase.run(lambda: machinery.tear_down(self._session))
 
     def _tear_down(self, item: pytest.Item) -> Event:
-        _Phase(self._config, item, "setup").run(_nothing)  # the logging plugin expects one before a teardown
+        # The logging plugin expects one before a teardown.
+        _Phase(self._config, self._stream, item, "setup").run(_nothing)
         start = machinery.count_sections(item)
         call = self._end_all(item)
         sections = machinery.take_sections(item, start)
@@ -201,8 +202,9 @@ class _Phase:
     Hooks of conftest files and other plugins are not called: they belong to the process of a test.
     """
 
-    def __init__(self, config: pytest.Config, item: pytest.Item, when: str) -> None:
+    def __init__(self, config: pytest.Config, stream: ReportStream, item: pytest.Item, when: str) -> None:
         self._manager = config.pluginmanager
+        self._stream = stream
         self._item = item
         self._when = when
         self._work: Callable[[], None] = _nothing
@@ -240,10 +242,12 @@ class _Phase:
 
     @pytest.hookimpl
     def pytest_runtest_setup(self) -> None:
+        self._stream.keep_log()
         self._work()
 
     @pytest.hookimpl
     def pytest_runtest_teardown(self) -> None:
+        self._stream.keep_log()
         self._work()
 
 

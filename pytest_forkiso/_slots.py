@@ -8,6 +8,7 @@ import tempfile
 
 _PHASES = ("setup", "call", "teardown")
 _NOT_BEGUN = len(_PHASES)
+_KINDS = ("stdout", "stderr", "faults", "log")
 _NOTE_LENGTH = 100
 # Bound now: a test may replace names of the module `os`, and is reported all the same.
 _fstat = os.fstat
@@ -21,15 +22,16 @@ class Slot:
         stdout: Descriptor of what pytest captures.
         stderr: As stdout.
         faults: Descriptor of what faulthandler writes.
+        log: Descriptor of what pytest captures of the log.
     """
 
-    def __init__(self, number: int, descriptors: tuple[int, int, int]) -> None:
+    def __init__(self, number: int, descriptors: tuple[int, int, int, int]) -> None:
         self.number = number
-        self.stdout, self.stderr, self.faults = descriptors
+        self.stdout, self.stderr, self.faults, self.log = descriptors
 
     def clear(self) -> None:
         """Empty the files, for the next child. The offset is shared with the child: it is set back as well."""
-        for fd in (self.stdout, self.stderr, self.faults):
+        for fd in (self.stdout, self.stderr, self.faults, self.log):
             if os.fstat(fd).st_size:
                 os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
@@ -49,14 +51,14 @@ class SlotTable:
         self._descriptors = descriptors
         self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
         files = iter(descriptors[1:])
-        self.slots = [Slot(number, triple) for number, triple in enumerate(zip(files, files, files, strict=True))]
+        self.slots = [Slot(number, fds) for number, fds in enumerate(zip(files, files, files, files, strict=True))]
 
     @classmethod
     def create(cls, count: int) -> SlotTable:
         """Make the files of so many slots."""
         page = anonymous_file("forkiso-phases")
         os.ftruncate(page, mmap.PAGESIZE)
-        names = [f"forkiso-{kind}-{number}" for number in range(count) for kind in ("stdout", "stderr", "faults")]
+        names = [f"forkiso-{kind}-{number}" for number in range(count) for kind in _KINDS]
         return cls([page, *map(anonymous_file, names)])
 
     @property
@@ -86,6 +88,13 @@ class SlotTable:
         self._page.close()
         for fd in self._descriptors:
             os.close(fd)
+
+
+def read_output(slot: Slot, limit: int) -> list[tuple[str, str]]:
+    """Give what was captured, by the names that pytest has for it; nothing where there is none."""
+    files = (("stdout", slot.stdout), ("stderr", slot.stderr), ("log", slot.log))
+    read = [(name, read_text(fd, limit)) for name, fd in files]
+    return [(name, text.strip() if name == "log" else text) for name, text in read if text]
 
 
 def read_text(fd: int, limit: int) -> str:

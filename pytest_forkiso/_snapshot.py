@@ -14,7 +14,7 @@ from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._inchild import DUMP_SIGNAL
-from pytest_forkiso._slots import read_text
+from pytest_forkiso._slots import read_output, read_text
 
 if TYPE_CHECKING:
     import selectors
@@ -250,9 +250,7 @@ class Work:
     def output(self, output_limit: int) -> list[tuple[str, str]]:
         """Give what was captured until its template died, as sections of a report."""
         when = "setup" if self.kind == "set_up" else "teardown"
-        texts = (("stdout", self._slot.stdout), ("stderr", self._slot.stderr))
-        read = [(f"Captured {name} {when}", read_text(fd, output_limit)) for name, fd in texts]
-        return [(name, text) for name, text in read if text]
+        return [(f"Captured {name} {when}", text) for name, text in read_output(self._slot, output_limit)]
 
     def close(self) -> None:
         """Close the channel."""

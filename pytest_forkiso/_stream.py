@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_forkiso import _config, _leftovers, _private, _slots
+from pytest_forkiso import _config, _leftovers, _private, _private_output, _slots
 from pytest_forkiso._events import Event, EventDecoder, Plain, encode
 from pytest_forkiso._reports import pack_report, pack_warning
 from pytest_forkiso._reruns import RunAgain, are_known
@@ -162,14 +162,15 @@ class ReportStream:
         self._send_junit(report)
         failed_subtests = _private.failed_subtests(self._config, report)
         channel.send(("report", pack_report(self._config, report, self._output_limit), failed_subtests))
-
+        if self._slot is not None and _ends_phase(report):
+            _private_output.empty(self._slot.log)  # it is part of this report
         if self._in_step:
             channel.send(("shown",))
             channel.receive()
 
     def _show_subtest(self, report: pytest.TestReport) -> None:
         """Let the terminal plugin write about a subtest in mid-test: pytest captures that as output of the test."""
-        if not _private.is_capturing(self._config):
+        if not _private_output.is_capturing(self._config):
             return
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
@@ -200,6 +201,12 @@ class ReportStream:
     def _note_phase(self, phase: str) -> None:
         if self._slot is not None:
             self._table.note_phase(self._slot, phase)
+            self.keep_log()
+
+    def keep_log(self) -> None:
+        """Let what is logged in the phase that has just begun outlive a crash."""
+        if self._slot is not None:
+            _private_output.redirect_log(self._config, self._slot.log)
 
     # What belongs to the whole run is asked of pytest's own process.
 

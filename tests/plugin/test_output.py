@@ -188,3 +188,83 @@ def test_no_tests_output_in_anothers_report(suite: Suite) -> None:
         for n in range(30):
             report = run.report(f"test_n[{n}]", "call")
             assert report.section("Captured stdout call") == f"{'x' * (100 - n)} <{n}>\n"
+
+
+CRASHES = """
+import logging, os, sys
+import pytest
+@pytest.fixture
+def noisy():
+    print("out of setup"); logging.warning("log of setup")
+    yield
+    print("out of teardown"); logging.warning("log of teardown")
+    if os.environ["CRASH"] == "teardown": os.abort()
+def test_crash(noisy):
+    print("out of call"); print("error of call", file=sys.stderr); logging.warning("log of call \\udcff")
+    sys.stdout.buffer.write(b"bytes of call"); sys.stdout.buffer.flush()
+    if os.environ["CRASH"] == "call": os.abort()
+"""
+
+
+@pytest.mark.parametrize("phase", ["call", "teardown"])
+@pytest.mark.parametrize("capture", ["fd", "sys", "tee-sys"])
+def test_what_a_crash_leaves(suite: Suite, phase: str, capture: str) -> None:
+    """Each phase's output and log records are in sections of their own, those of the phase that crashed too."""
+    suite.write(test_crash=CRASHES)
+    suite.environment["CRASH"] = phase
+    run = suite.forked(f"--capture={capture}")
+    report = run.report("test_crash", phase)
+    wanted = {"stdout setup": "out of setup", "log setup": "log of setup", "stderr call": "error of call"}
+    wanted |= {"stdout call": "out of call", "log call": "log of call"}
+    if phase == "teardown":
+        wanted |= {"stdout teardown": "out of teardown", "log teardown": "log of teardown"}
+    assert {name for name, _ in report.sections} == {f"Captured {name}" for name in wanted}
+    for name, words in wanted.items():
+        text = report.section(f"Captured {name}")
+        assert words in text
+        assert text.count(" of ") == (2 if name == "stdout call" else 1), (name, text)
+    assert "bytes of call" in report.section("Captured stdout call")
+
+
+def test_the_log_of_a_timeout(suite: Suite) -> None:
+    """What a test has logged before its deadline is in the report."""
+    suite.write(test_hang="import logging, time\ndef test_hang(): logging.warning('before'); time.sleep(1000)")
+    report = suite.forked("--fork-timeout=1").report("test_hang", "call")
+    assert "before" in report.section("Captured log call")
+
+
+def test_the_log_of_a_crash_after_the_last_report(suite: Suite) -> None:
+    """It has been reported, and is not repeated."""
+    suite.write(
+        test_log="""
+        import logging, pytest
+        @pytest.fixture(autouse=True)
+        def fixture(): yield; logging.warning("once")
+        def test_log(): pass
+        """,
+    )
+    suite.write(
+        conftest="""
+        import os, pytest
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_protocol():
+            yield
+            os.abort()
+        """
+    )
+    crash = suite.forked().failure("test_log")
+    assert "SIGABRT" in crash.text
+    assert str(crash.sections).count("once") == 1
+
+
+def test_writing_replaced(suite: Suite) -> None:
+    """A test that puts something in place of `os.write` prints and logs as ever."""
+    suite.write(
+        test_write="""
+        import logging, os
+        def broken(*args): raise RuntimeError("replaced by a test")
+        def test_write(): os.write = os.lseek = broken; print("printed"); logging.warning("logged")
+        """
+    )
+    for capture in ("fd", "sys", "tee-sys"):
+        assert suite.forked(f"--capture={capture}").outcomes() == {"test_write": "passed"}

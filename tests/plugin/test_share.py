@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from inner import Run, Suite
 
 NOTES = """
-import os
+import logging, os
 import pytest
 
 def note(*words):
@@ -341,7 +341,7 @@ def test_a_set_up_that_crashes(suite: Suite) -> None:
 @pytest.fixture(scope="session")
 def solid(): note("solid up"); yield 1; note("solid down")
 @pytest.fixture(scope="module")
-def crashing(solid): note("crashing"); print("before", flush=True); os.abort()
+def crashing(solid): note("crashing"); print("before", flush=True); logging.warning("logged"); os.abort()
 def test_before(solid): pass
 @pytest.mark.parametrize("n", [1, 2])
 def test_crash(crashing, n): note("never")
@@ -364,6 +364,7 @@ def test_after(solid): pass
         assert "test_crash.py" in text
         assert "pytest_forkiso" not in text
         assert "before" in text
+        assert "logged" in text
     assert "1 crash," in run.out
 
 

@@ -24,9 +24,9 @@ def table(no_leaks: None) -> Iterator[SlotTable]:
 
 
 def test_files_are_separate_and_private(table: SlotTable) -> None:
-    """Nine regular files, none of which a program that a test starts would inherit."""
-    fds = [fd for slot in table.slots for fd in (slot.stdout, slot.stderr, slot.faults)]
-    assert len({os.fstat(fd).st_ino for fd in fds}) == 9
+    """Twelve regular files, none of which a program that a test starts would inherit."""
+    fds = [fd for slot in table.slots for fd in (slot.stdout, slot.stderr, slot.faults, slot.log)]
+    assert len({os.fstat(fd).st_ino for fd in fds}) == 12
     assert not any(map(os.get_inheritable, table.descriptors))
     assert set(fds) < set(table.descriptors)
 
