@@ -119,7 +119,7 @@ def apply_options(options: Iterable[Field], vanishing: Collection[int] = ()) -> 
         elif tag == m.UMASK:
             posix.umask(int(data))
         elif tag == m.SEARCH_PATH:
-            path.append(data.decode("utf-8", "surrogateescape"))
+            path.append(data.decode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()))
         elif tag == m.SANDBOX:
             sandbox = data
     if environment is not None:

@@ -177,7 +177,7 @@ def option_fields(
     if umask is not None and umask >= 0:
         fields.append((m.UMASK, b"%d" % umask))
     if sys_path is not None:
-        fields += [(m.SEARCH_PATH, entry.encode("utf-8", "surrogateescape")) for entry in sys_path]
+        fields += [(m.SEARCH_PATH, os.fsencode(entry)) for entry in sys_path]
     if title is not None:
         fields.append((m.TITLE, title.encode("utf-8", "surrogateescape")))
     return fields + hazard_fields(allow_hazards)

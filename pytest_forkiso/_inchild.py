@@ -185,7 +185,7 @@ class InChild:
     def _crash(self, end: ChannelEnd, text: str) -> NoReturn:
         """End this process without a last word; the text goes where the traceback of a crash goes."""
         if self._faults >= 0:
-            os.write(self._faults, f"{text}\n".encode())
+            os.write(self._faults, f"{text}\n".encode("utf-8", "backslashreplace"))
         end.leave(1)
 
     def _attach(self, end: ChannelEnd, slot: Slot) -> None:

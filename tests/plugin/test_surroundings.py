@@ -127,6 +127,21 @@ def compare(suite: Suite, *options: str, **arguments: bool) -> Run:
     return forked
 
 
+@pytest.mark.parametrize("template", ["fork", "exec", "bare", "early"])
+@pytest.mark.parametrize("environment", [ENVIRONMENTS["C locale"], {}], ids=["C locale", "UTF-8"])
+def test_a_folder_whose_name_is_not_ascii(suite: Suite, template: str, environment: dict[str, str]) -> None:
+    """Modules are found there, from a template that is an interpreter of its own too, whatever the locale says."""
+    suite.path = suite.path / "Büro 日本"
+    suite.path.mkdir()
+    suite.environment |= environment
+    (suite.path / "helping.py").write_text("x = 1")
+    (suite.path / "test_it.py").write_text(
+        "import helping\ndef test_passes(): pass\ndef test_fails(): assert helping.x == 2"
+    )
+    run = suite.forked(f"--fork-template={template}")
+    assert run.outcomes() == {"test_passes": "passed", "test_fails": "failed"}, run.out
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)
 def test_options(mixed: Suite, options: list[str]) -> None:
     """All that pytest says is the same under its options."""
