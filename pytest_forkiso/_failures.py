@@ -107,10 +107,18 @@ def make_report(item: pytest.Item, evidence: Evidence) -> pytest.TestReport:
         user_properties=list(last.user_properties) if last is not None else [],
     )
     expected, reason = _private.expected_failure(item)
-    if expected:
+    if expected or (evidence.phase == "call" and _is_expected_by_unittest(item)):
         report.outcome = "skipped"
         report.wasxfail = reason
     return report
+
+
+def _is_expected_by_unittest(item: pytest.Item) -> bool:
+    """Tell whether the test, or its class, is decorated with `unittest.expectedFailure`."""
+    if item.config.getoption("runxfail", default=False):
+        return False
+    owners = (getattr(item, name, None) for name in ("obj", "cls"))
+    return any(getattr(owner, "__unittest_expecting_failure__", False) is True for owner in owners)
 
 
 def closing_report(crash: pytest.TestReport) -> pytest.TestReport:

@@ -94,9 +94,18 @@ def test_expected_crashes(suite: Suite) -> None:
     """Xfail marks hold for a crash as for any failure, unless they name exceptions."""
     suite.write(
         test_expected="""
-        import os
+        import os, unittest
         import pytest
         def crash(): os._exit(9)
+        class TestOfUnittest(unittest.TestCase):
+            @unittest.expectedFailure
+            def test_method(self): crash()
+            @unittest.expectedFailure
+            def test_cleanup(self): self.addCleanup(crash); self.fail()
+            def test_other(self): crash()
+        @unittest.expectedFailure
+        class TestAll(unittest.TestCase):
+            def test_class(self): crash()
         @pytest.mark.xfail(reason="known to crash")
         def test_xfail(): crash()
         @pytest.mark.xfail(strict=True)
@@ -120,6 +129,10 @@ def test_expected_crashes(suite: Suite) -> None:
         "test_condition": "failed",
         "test_not_run": "xfailed",
         "test_setup": "xfailed",
+        "test_method": "xfailed",
+        "test_cleanup": "xfailed",
+        "test_other": "failed",
+        "test_class": "xfailed",
     }
     run = suite.forked("-rx")
     assert run.outcomes() == wanted
