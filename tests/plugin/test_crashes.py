@@ -129,10 +129,10 @@ def test_expected_crashes(suite: Suite) -> None:
         "test_condition": "failed",
         "test_not_run": "xfailed",
         "test_setup": "xfailed",
-        "test_method": "xfailed",
-        "test_cleanup": "xfailed",
-        "test_other": "failed",
-        "test_class": "xfailed",
+        "TestOfUnittest::test_method": "xfailed",
+        "TestOfUnittest::test_cleanup": "xfailed",
+        "TestOfUnittest::test_other": "failed",
+        "TestAll::test_class": "xfailed",
     }
     run = suite.forked("-rx")
     assert run.outcomes() == wanted
