@@ -60,11 +60,12 @@ def test_forkcore(tmp_path: Path) -> None:
 
 
 def test_sharing(tmp_path: Path) -> None:
-    """A suite with fixtures that take time is run in all three ways, and all its tests pass."""
+    """A suite with fixtures that take time is run in all four ways, and all its tests pass."""
     small = ["--rounds", "1", "--tests", "4", "--modules", "2", "--session", "0.01", "--module", "0.01"]
     text = run("benchmarks.sharing", *small, "--json", tmp_path / "results.json")
     runs = json.loads((tmp_path / "results.json").read_text())["runs"]
-    assert {name: one["reason"] for name, one in runs.items()} == dict.fromkeys(("plain", "shared", "unshared"))
+    ways = ("plain", "shared", "shared, two jobs", "unshared")
+    assert {name: one["reason"] for name, one in runs.items()} == dict.fromkeys(ways)
     assert "shared / unshared" in text
 
 
@@ -125,3 +126,11 @@ def test_workers(tmp_path: Path) -> None:
     assert {name: one["reason"] for name, one in runs.items()} == dict.fromkeys(("xdist", "xdist --fork-workers"))
     assert all(one["median"][metric] > 0 for one in runs.values() for metric in ("ready", "cpu", "memory"))
     assert "### Aims" in text
+
+
+def test_fork_parts() -> None:
+    """Each way of forking is measured beside the first."""
+    text = run("benchmarks.fork_parts", "--rounds", "1", "--forks", "2")
+    assert "| fork of C " in text
+    assert "| os.fork " in text
+    assert "mappings, and " in text
