@@ -10,11 +10,12 @@ import os
 import pickle
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TextIO
 
 import pytest
 
-from pytest_forkiso import _bounds_config, _hazards, _memory, _private
+from pytest_forkiso import _bounds_config, _hazards, _memory, _private, _worker
+from pytest_forkiso._collected import CollectedList
 from pytest_forkiso._inchild import InChild, Order, leave_orphaned, orphan_adoption, shared_death
 from pytest_forkiso._inner import PLUGIN_NAME
 from pytest_forkiso._slots import SlotTable, read_text
@@ -22,6 +23,28 @@ from pytest_forkiso._stream import ChannelEnd, flush_streams
 
 if TYPE_CHECKING:
     import socket
+
+
+class Plan(NamedTuple):
+    """What a child is to know of the whole run.
+
+    Attributes:
+        arguments: The command line.
+        descriptors: Of the output files.
+        standard_input: Descriptor.
+        workerinput: See `pytest_forkiso._worker`.
+        is_worker: pytest's own process is a worker of pytest-xdist.
+        renamed: Node ids of tests as they were collected, by those that plugins have given to them since.
+        output_limit: Bytes that are kept of the output of each phase.
+    """
+
+    arguments: list[str]
+    descriptors: list[int]
+    standard_input: int
+    workerinput: dict[str, Any]
+    is_worker: bool
+    renamed: dict[str, str]
+    output_limit: int
 
 
 def prepare(forks: int) -> None:
@@ -35,35 +58,35 @@ def prepare(forks: int) -> None:
     _memory.spare_forks(forks)
 
 
-def run(channel: socket.socket, plan: bytes) -> NoReturn:
+def run(channel: socket.socket, packed: bytes) -> NoReturn:
     """Wait for the order to run a test, collect its file, run it, and end the process.
 
     Args:
         channel: To pytest's own process; consumed.
-        plan: Pickled command line, descriptors of the slots and of the input, and limit of output.
+        packed: The plan, pickled.
     """
-    arguments, descriptors, standard_input, output_limit = pickle.loads(plan)  # noqa: S301 - see above
+    plan = Plan(*pickle.loads(packed))  # noqa: S301 - from pytest's own process
     os.setpgid(0, 0)
-    os.dup2(standard_input, 0)
+    os.dup2(plan.standard_input, 0)
     orphan_adoption()()
     shared_death()()
     end = ChannelEnd(channel.detach())
     order = Order(*end.receive()[1:])
     leave_orphaned(end, order)
-    table = SlotTable(descriptors)
+    table = SlotTable(plan.descriptors)
     slot = table.slots[order.slot]
-    session = OneTestSession(end, order, table, output_limit)
+    session = OneTestSession(end, order, table, plan)
     session.known_modules = frozenset(sys.modules)
     table.note_phase(slot, "setup")
-    code = pytest.main(arguments, plugins=[session])
+    code = pytest.main(plan.arguments, plugins=[session])
     flush_streams()
-    said = read_text(slot.stdout, output_limit)
+    said = read_text(slot.stdout, plan.output_limit)
     text = f"{order.nodeid} was not found in a child of the bare template (exit code {code}):\n{said}"
     end.send(("error", text, time.monotonic()))
     end.leave()
 
 
-class OneTestSession:
+class OneTestSession(CollectedList):
     """Turns a session of pytest into one that runs a single test.
 
     Attributes:
@@ -72,34 +95,56 @@ class OneTestSession:
 
     __name__ = PLUGIN_NAME  # what pluggy registers it as
 
-    def __init__(self, end: ChannelEnd, order: Order, table: SlotTable, output_limit: int) -> None:
+    def __init__(self, end: ChannelEnd, order: Order, table: SlotTable, plan: Plan) -> None:
+        super().__init__()
         self._end = end
         self._order = order
         self._table = table
-        self._output_limit = output_limit
+        self._plan = plan
         self._started = time.monotonic()
         self._terminal: TextIO | None = None
         self.known_modules: frozenset[str] = frozenset()
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> None:
+        # Report files and the like belong to pytest's own process.
+        _worker.become_worker(config, self._plan.workerinput)
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
+        _worker.set_options(config)
         # Ini file, root directory and initial conftest files are those of the whole run by now.
         config.args[:] = [str(config.rootpath / self._order.nodeid.partition("::")[0])]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
+        _private.collect_junit(session.config)
         # What pytest says before the test is nobody's business; but if there is no test, it says why.
         fd = self._table.slots[self._order.slot].stdout
         self._terminal = _private.redirect_terminal(session.config, open(fd, "w", encoding="utf-8", closefd=False))  # noqa: SIM115 - closed when the test begins
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        found = [item for item in session.items if item.nodeid == self._order.nodeid]
-        if not found:
-            return None
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        item = self._find(session)
+        if item is not None:
+            self._run(session, item)
+        return True  # nothing else is run here
+
+    def _run(self, session: pytest.Session, item: pytest.Item) -> NoReturn:
         _private.redirect_terminal(session.config, self._terminal).close()
         self._table.slots[self._order.slot].clear()
-        _bounds_config.attach_bounds(found[0], _bounds_config.read_bounds(session.config))
-        in_child = InChild(session, self._table, self._output_limit)
+        if not self._plan.is_worker:
+            _worker.be_no_worker(session.config)
+        _bounds_config.attach_bounds(item, _bounds_config.read_bounds(session.config))
+        in_child = InChild(session, self._table, self._plan.output_limit)
         in_child.take_over(self.known_modules)
-        in_child.obey(self._end, self._order, found[0], self._started)
+        in_child.obey(self._end, self._order, item, self._started)
+
+    def _find(self, session: pytest.Session) -> pytest.Item | None:
+        """Find the test among those that were collected, whatever plugins deselect here, or among those of plugins."""
+        nodeid = self._plan.renamed.get(self._order.nodeid, self._order.nodeid)
+        for known, item in [*self.found, *((item.nodeid, item) for item in session.items)]:
+            if known == nodeid:
+                _private.set_nodeid(item, self._order.nodeid)
+                return item
+        return None

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 
+NAME = "forkiso-known"
+"""What the list of pytest's own process is registered as."""
+
+
 class CollectedList:
     """A plugin that remembers the tests as they were collected, before plugins deselect, sort or rename them."""
 
@@ -25,3 +29,17 @@ class CollectedList:
     def nodeids(self) -> list[str]:
         """Give the node ids that they had then."""
         return [nodeid for nodeid, _ in self.found]
+
+
+def renamed(config: pytest.Config) -> dict[str, str]:
+    """Give the node ids that tests of this process had when they were collected, where plugins have changed them.
+
+    Args:
+        config: Of a session that has collected.
+
+    Returns:
+        The former node ids by the present ones.
+    """
+    known = config.pluginmanager.get_plugin(NAME)
+    found = known.found if isinstance(known, CollectedList) else []
+    return {item.nodeid: nodeid for nodeid, item in found if item.nodeid != nodeid}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import pytest
 
 import forkcore
-from pytest_forkiso import _bounds_config, _hazards, _private
+from pytest_forkiso import _bounds_config, _hazards, _private, _worker
 from pytest_forkiso._collected import CollectedList
 from pytest_forkiso._events import encode
 from pytest_forkiso._inchild import InChild
@@ -80,10 +80,9 @@ class CollectingSession(CollectedList):
         self._in_child: InChild | None = None
         self._channel: socket.socket | None = None
         config = self._config = _private.read_command_line(list(plan.arguments), [self])
-        config.workerinput = plan.workerinput  # type: ignore[attr-defined]
-        config.workeroutput = {}  # type: ignore[attr-defined]
+        _worker.become_worker(config, plan.workerinput)
         config.hook.pytest_cmdline_main(config=config)
-        _set_worker_options(config)
+        _worker.set_options(config)
         self._session = _private.begin_session(config)
         _private.collect_junit(self._config)
 
@@ -131,8 +130,8 @@ class CollectingSession(CollectedList):
             _bounds_config.attach_bounds(item, settings)
         self.found.clear()
         _private.redirect_terminal(self._config, self._terminal).close()
-        if not self._plan.is_worker:  # tests, and plugins while they run, see no worker where there is none
-            del self._config.workerinput, self._config.workeroutput  # type: ignore[attr-defined]
+        if not self._plan.is_worker:
+            _worker.be_no_worker(self._config)
         self._in_child = InChild(self._session, table, self._plan.output_limit)
         self._in_child.prepare(forks)
 
@@ -167,15 +166,6 @@ def numbered(nodeids: list[str]) -> list[tuple[str, int]]:
         seen[nodeid] = seen.get(nodeid, -1) + 1
         found.append((nodeid, seen[nodeid]))
     return found
-
-
-def _set_worker_options(config: pytest.Config) -> None:
-    option = config.option
-    option.cacheclear = False  # pytest's own process has done it
-    if hasattr(option, "dist"):  # as pytest-xdist does it for its workers
-        option.dist = "no"
-        option.numprocesses = option.maxprocesses = None
-        option.loadgroup = False
 
 
 def collect(plan: Plan) -> CollectingSession:

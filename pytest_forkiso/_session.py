@@ -12,7 +12,7 @@ import pytest
 
 from pytest_forkiso import _baseline, _neighbours, _xdist
 from pytest_forkiso._choice import Choice
-from pytest_forkiso._collected import CollectedList
+from pytest_forkiso._collected import NAME, CollectedList
 from pytest_forkiso._config import Settings, check_marker, is_forked, item_share
 from pytest_forkiso._inner import is_inner
 from pytest_forkiso._share_config import SCOPES
@@ -60,7 +60,7 @@ class ForkedSession:
             config.pluginmanager.register(_xdist.Controller(), "forkiso-controller")
         if not _runs_tests(config):
             return
-        config.pluginmanager.register(self._known, "forkiso-known")
+        config.pluginmanager.register(self._known, NAME)
         watch = _baseline.of(config).watch
         watch.resume()
         kind = self.settings.template

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import forkcore
-from pytest_forkiso import _private
+from pytest_forkiso import _bare, _private, _worker
+from pytest_forkiso._collected import renamed
 from pytest_forkiso._inner import arguments
 from pytest_forkiso._source import prepare
 
@@ -28,7 +29,15 @@ def make_template(request: Request) -> forkcore.Template:
     config = request.session.config
     table = request.table
     standard_input = _private.standard_input(config)
-    plan = pickle.dumps((arguments(config), table.descriptors, standard_input, request.settings.output_limit))
+    plan = _bare.Plan(
+        arguments=arguments(config),
+        descriptors=table.descriptors,
+        standard_input=standard_input,
+        workerinput=_worker.worker_input(config),
+        is_worker=hasattr(config, "workerinput"),
+        renamed=renamed(config),
+        output_limit=request.settings.output_limit,
+    )
     try:
         template = forkcore.new_exec(
             cwd=config.invocation_params.dir,
@@ -40,4 +49,4 @@ def make_template(request: Request) -> forkcore.Template:
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
     template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
     code = f"import pytest_forkiso._bare as bare; bare.prepare({request.forks})"
-    return prepare(template.send_arg(plan), request, code)
+    return prepare(template.send_arg(pickle.dumps(tuple(plan))), request, code)

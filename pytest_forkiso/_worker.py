@@ -1,4 +1,4 @@
-"""How a template that collects by itself appears to other plugins: as a worker of pytest-xdist.
+"""How a process that collects by itself appears to other plugins: as a worker of pytest-xdist.
 
 Plugins that know pytest-xdist leave reports, caches and servers to the controller, which is pytest's own process here.
 """
@@ -34,10 +34,10 @@ class Node:
 
 
 def worker_input(config: pytest.Config) -> dict[str, Any]:
-    """Give what the template is to have as ``config.workerinput``.
+    """Give what a process that collects is to have as ``config.workerinput``.
 
     Args:
-        config: Of pytest's own process, configured. If this is a worker itself, the template passes for the same one.
+        config: Of pytest's own process, configured. If this is a worker itself, it passes for the same one.
     """
     own = getattr(config, "workerinput", None)
     if own is not None:
@@ -55,6 +55,32 @@ def worker_input(config: pytest.Config) -> dict[str, Any]:
         without = [coverage] if coverage is not None else []
         manager.subset_hook_caller("pytest_configure_node", without)(node=node)
     return node.workerinput
+
+
+def become_worker(config: pytest.Config, given: dict[str, Any]) -> None:
+    """Let this session pass for a worker, before plugins are configured.
+
+    Args:
+        config: Of the session.
+        given: What `worker_input` has given.
+    """
+    config.workerinput = given  # type: ignore[attr-defined]
+    config.workeroutput = {}  # type: ignore[attr-defined]
+
+
+def set_options(config: pytest.Config) -> None:
+    """Set options as they are in a worker, when plugins have looked at the command line."""
+    option = config.option
+    option.cacheclear = False  # pytest's own process has done it
+    if hasattr(option, "dist"):  # as pytest-xdist does it for its workers
+        option.dist = "no"
+        option.numprocesses = option.maxprocesses = None
+        option.loadgroup = False
+
+
+def be_no_worker(config: pytest.Config) -> None:
+    """Let tests, and plugins while they run, see no worker."""
+    del config.workerinput, config.workeroutput  # type: ignore[attr-defined]
 
 
 def _coverage_input(config: pytest.Config) -> dict[str, Any]:

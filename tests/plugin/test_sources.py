@@ -98,7 +98,51 @@ def test_passes_for_a_worker_while_it_collects(suite: Suite, source: str) -> Non
     assert sorted(noted) == ["configure None", "configure master", "sessionfinish None", "unconfigure None"]
 
 
-@pytest.mark.parametrize("source", COLLECTING)
+def test_a_child_that_does_not_find_its_test(suite: Suite) -> None:
+    """Where the ids of tests are others in each process, the run ends; no other test runs in place of that one."""
+    suite.write(
+        test_it="""
+        import os, pytest
+        @pytest.mark.parametrize("pid", [os.getpid()])
+        def test_changes(pid): pass
+        def test_other(): open("ran", "w")
+        """
+    )
+    run = suite.forked("--fork-template=bare")
+    assert run.code == pytest.ExitCode.INTERNAL_ERROR
+    assert "was not found in a child of the bare template" in run.out
+    assert not (suite.path / "ran").exists()
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_report_files_of_other_plugins(suite: Suite, source: str) -> None:
+    """They are written by pytest's own process alone, and say each thing once."""
+    suite.write(
+        conftest="""
+            class Report:
+                def __init__(self): self.file = open("report.txt", "w", buffering=1)
+                def pytest_collectreport(self, report): print("collected", report.nodeid, file=self.file)
+                def pytest_warning_recorded(self, warning_message): print(warning_message.message, file=self.file)
+                def pytest_runtest_logreport(self, report): print(report.nodeid, report.when, file=self.file)
+            def pytest_configure(config):
+                if not hasattr(config, "workerinput"): config.pluginmanager.register(Report())
+        """,
+        test_it="""
+            import warnings
+            warnings.warn("of the module")
+            def test_1(): warnings.warn("of a test")
+            def test_2(pytestconfig): assert not hasattr(pytestconfig, "workerinput")
+        """,
+    )
+    reports = []
+    for run in (suite.plain(), suite.forked("--fork-template", source)):
+        assert run.code == 0, run.out
+        reports.append(sorted((suite.path / "report.txt").read_text().splitlines()))
+    assert reports[0] == reports[1]
+    assert len(run.of_kind("warning")) == 2
+
+
+@pytest.mark.parametrize("source", SOURCES[1:])
 def test_under_xdist_the_template_is_the_same_worker(suite: Suite, source: str) -> None:
     """``worker_id`` and the environment are those of the worker whose template it is."""
     suite.write(
@@ -181,6 +225,7 @@ def test_selection_and_order(suite: Suite, source: str, arguments: tuple[str, ..
     run = suite.forked("--fork-template", source, *arguments)
     if "shuffled" in arguments:
         assert len(run.outcomes()) == 7
+        assert "INTERNALERROR" not in run.out
     else:
         assert list(run.outcomes().items()) == list(expected.outcomes().items())
         assert {path: path.read_text() for path in cache} == cache
