@@ -1,21 +1,19 @@
-"""Runs forked tests, up to N at a time: starts them, waits for what happens, and reaps their processes."""
+"""Runs forked tests, up to N at a time: which one starts when, and from which template."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import itertools
 import selectors
 from typing import TYPE_CHECKING
 
 import forkcore
-from pytest_forkiso import _leftovers, _private
 from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._durations import Durations
 from pytest_forkiso._losses import Losses
 from pytest_forkiso._order import StartOrder
+from pytest_forkiso._processes import LONGEST_WAIT, Processes
 from pytest_forkiso._replay import Replay
 from pytest_forkiso._reporter import Reporter
 from pytest_forkiso._sharing import Sharing
@@ -33,10 +31,6 @@ if TYPE_CHECKING:
 
 UNREPORTED = 1000
 """Tests that are started or over while an earlier one still runs: their reports are kept in memory."""
-LONGEST_WAIT = 3600.0
-"""Seconds after which a wait for a far deadline begins again; the system knows no waits of any length."""
-INTERRUPT_GRACE = 2.0
-"""Seconds that tests have to tear down after Ctrl-C."""
 
 
 class Scheduler:
@@ -72,7 +66,16 @@ class Scheduler:
             waiting=self._waiting,
             climb=self._climb,
         )
-        self._alive: list[ForkedRun] = []  # started and not yet reaped
+        self._processes = Processes(
+            session,
+            settings,
+            source,
+            statistics,
+            selector=self._selector,
+            sharing=self._sharing,
+            losses=self._losses,
+            report_death=self._reporter.report_death,
+        )
 
     def _watch_template(self) -> None:
         self._watches.append(ControlWatch(self._source.template, self._selector))
@@ -140,7 +143,7 @@ class Scheduler:
 
     def _take_incoming(self, incoming: Incoming) -> int:
         """Start what there is room for, and count the tests that are not over; the others stay where they come from."""
-        self._waiting.extend(incoming.take(self._settings.jobs + AHEAD - self._running() - len(self._waiting)))
+        self._waiting.extend(incoming.take(self._settings.jobs + AHEAD - self._processes.running - len(self._waiting)))
         self._reporter.following = incoming.following
         self._start_more()
         return self._unreported() + len(self._waiting)
@@ -151,23 +154,24 @@ class Scheduler:
         try:
             yield
         except KeyboardInterrupt:
-            self._interrupt()
+            self._forget_tests()
+            self._processes.interrupt()
             raise
         except BaseException:
-            self._abandon()
+            self._forget_tests()
+            self._processes.abandon()
             raise
 
     def finish(self) -> None:
         """Wait until all children that have had their last word are gone."""
-        while self._alive:
-            self._wait()
-            self._reap()
+        self._processes.finish()
         if self._settings.jobs > 1:
             self._durations.save()
 
     def close(self) -> None:
         """End whatever is still there."""
-        self._abandon()
+        self._forget_tests()
+        self._processes.abandon()
         self._sharing.close()
         self._reporter.close()
         for watch in self._watches:
@@ -208,19 +212,19 @@ class Scheduler:
                     return False
                 self._source.fork_ahead(1, self._sharing.base(next(self._waiting.upcoming())))
             except forkcore.TemplateDied:
-                self._losses.note(self._alive)
+                self._processes.note_losses()
             else:
                 return True
         return False
 
     def _has_template(self) -> bool:
         """Tell whether there is a template; where it is gone, make another one as soon as there is nothing of it."""
-        self._losses.note(self._alive)
+        self._processes.note_losses()
         if self._losses.are_too_many:
             return False
         if self._source.template.is_usable:
             return True
-        if self._alive or not self._sharing.is_dismantled(next(self._waiting.upcoming())):
+        if len(self._processes) or not self._sharing.is_dismantled(next(self._waiting.upcoming())):
             return False
         kind = self._source.source.choice.kind
         self._source.renew()
@@ -251,11 +255,8 @@ class Scheduler:
 
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
-        has_job = self._running() < self._settings.jobs
+        has_job = self._processes.running < self._settings.jobs
         return has_job and self._unreported() < UNREPORTED and self._source.has_free_slot()
-
-    def _running(self) -> int:
-        return sum(not run.is_over for run in self._alive)
 
     def _unreported(self) -> int:
         """Count the tests that are started and not yet reported to the end."""
@@ -269,47 +270,18 @@ class Scheduler:
 
     def _start(self, run: ForkedRun, turn: Turn) -> None:
         item = turn.item
-        taken = {other.job for other in self._alive if not other.is_over}
-        run.job = next(job for job in itertools.count() if job not in taken)
         timeout, shares = item_timeout(item, self._settings), self._sharing.shares(item)
         alive_timeout = self._settings.alive_timeout
         run.order(item, self._index[id(item)], timeout, turn.attempt, alive_timeout=alive_timeout, shares=shares)
         self._sharing.started(run.base)
-        self._selector.register(run.child.channel, selectors.EVENT_READ, functools.partial(self._hear, run))
-        self._alive.append(run)
+        self._processes.add(run)
         self._statistics.children += 1
 
     def _step(self, longest: float = LONGEST_WAIT) -> None:
         """Wait for something to happen, for some seconds at most, and act on it."""
-        self._wait(longest)
-        self._reap()
+        self._processes.wait(longest)
+        self._processes.reap()
         self._reporter.report()
-
-    def _wait(self, longest: float = LONGEST_WAIT) -> None:
-        timed: list[ForkedRun | Sharing] = [*self._alive, self._sharing]
-        deadlines = [left for each in timed if (left := each.seconds_left()) is not None]
-        if any(run.child.returncode is not None for run in self._alive):
-            deadlines.append(0.0)  # its end was heard of on the way to something else: nothing more would wake us
-        for key, _ in self._selector.select(min([*deadlines, longest])):
-            key.data()
-        for each in timed:
-            if each.seconds_left() == 0.0:
-                if self._losses.holds_up(each.template):
-                    each.grant()
-                else:
-                    each.overdue()
-
-    def _hear(self, run: ForkedRun) -> None:
-        run.receive()
-        for event in [event for event in run.events if event[0] == "base_temp"]:
-            run.events.remove(event)
-            run.answer(("base_temp", _private.base_temp(self._session.config)))
-        if run.is_closed:
-            self._unregister(run)
-
-    def _unregister(self, run: ForkedRun) -> None:
-        if run.child.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(run.child.channel)
 
     def _climb(self, run: ForkedRun) -> bool:
         """Let tests come from another source, where a child shows no life; tell whether there is one."""
@@ -322,85 +294,8 @@ class Scheduler:
         self._statistics.climbs.append((run.test.nodeid, kind, evidence.summary, evidence.details))
         return True
 
-    # ---------------------------------------------------------------------------------------------------------- the end
-
-    def _reap(self) -> None:
-        ended = [run for run in self._alive if run.has_ended()]
-        self._losses.note(self._alive)
-        for run in ended:
-            self._hear(run)  # what it sent just before its end
-            self._alive.remove(run)
-            self._unregister(run)
-            run.collect(self._settings.output_limit)
-            if run.has_died:
-                run.leftovers = self._end_orphans(run)
-            if run.has_died and run.is_reported:
-                self._reporter.report_death(run)
-            self._tell_end(run)
-            self._give_back(run)
-
-    def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
-        others = {pid for other in self._alive if other is not run and (pid := other.pid) is not None}
-        templates = [run.origin, *(link.template for link in (run.base.path if run.base else ()))]
-        adopters = [template for template in templates if template.is_usable]
-        if not adopters:
-            return []
-        known = others | self._source.idle_pids() | self._sharing.pids()
-        left = _leftovers.end_orphans(adopters[-1].pid, known)
-        self._statistics.leftovers += len(left)
-        return left
-
-    def _give_back(self, run: ForkedRun) -> None:
-        self._source.give_back(run)
-        self._sharing.reaped(run.base)
-
-    def _tell_end(self, run: ForkedRun) -> None:
-        config, status, pid = self._session.config, run.status, run.pid
-        if status is None or pid is None:
-            return  # it never was, as far as is known
-        figures = run.figures(pid)
-        config.hook.pytest_forkiso_child_ended(config=config, nodeid=run.test.nodeid, status=status, figures=figures)
-
-    def _interrupt(self) -> None:
-        """Ctrl-C: let the running tests tear down, for a moment; then end them."""
-        try:
-            for run in self._alive:
-                run.interrupt(INTERRUPT_GRACE)
-            self._sharing.interrupt(INTERRUPT_GRACE)
-            self._forget_tests()
-            while self._alive:
-                self._wait()
-                self._alive = [run for run in self._alive if not self._let_go(run)]
-        except (KeyboardInterrupt, forkcore.ForkcoreError):
-            self._abandon()
-
-    def _let_go(self, run: ForkedRun) -> bool:
-        if not run.has_ended():
-            return False
-        self._unregister(run)
-        self._give_back(run)
-        self._tell_end(run)
-        return True
-
-    def _abandon(self) -> None:
-        """End all children at once; nothing more is reported."""
-        ended = []
-        for template in {id(run.template): run.template for run in self._alive}.values():
-            self._losses.holds_up(template)  # nobody would hear of an end
-        for run in self._alive:
-            self._unregister(run)
-            try:
-                run.end()
-                ended.append(run)
-            except forkcore.ForkcoreError:
-                pass  # it never was
-            self._give_back(run)
-        self._forget_tests()
-        self._alive.clear()
-        for run in ended:
-            self._tell_end(run)
-
     def _forget_tests(self) -> None:
+        """Report nothing more, and start no test."""
         self._waiting.clear()
         self._reporter.clear()
         self._early = 0
