@@ -25,16 +25,23 @@ _lseek = os.lseek
 _ftruncate = os.ftruncate
 
 
-class _MirroredBytes(io.BytesIO):
-    """Memory that also goes to a file. The copy is for the report of a crash only; pytest has the memory."""
+class _Mirror:
+    """The file to which what is in memory goes as well: for the report of a crash only; pytest has the memory."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
 
-    def write(self, data: Any) -> int:
+    def _copy(self, data: Any) -> None:
         with contextlib.suppress(OSError):
             _write(self._fd, data)
+
+
+class _MirroredBytes(_Mirror, io.BytesIO):
+    """What is written by way of an encoder."""
+
+    def write(self, data: Any) -> int:
+        self._copy(data)
         return super().write(data)
 
     def truncate(self, size: int | None = None) -> int:
@@ -57,16 +64,11 @@ class _MirroredTeeIO(TeeCaptureIO):
         io.TextIOWrapper.__init__(self, _MirroredBytes(fd), encoding="UTF-8", newline="", write_through=True)
 
 
-class _MirroredLog(io.StringIO):
+class _MirroredLog(_Mirror, io.StringIO):
     """What is logged in a phase."""
 
-    def __init__(self, fd: int) -> None:
-        super().__init__()
-        self._fd = fd
-
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError):
-            _write(self._fd, text.encode("utf-8", "backslashreplace"))
+        self._copy(text.encode("utf-8", "backslashreplace"))
         return super().write(text)
 
 

@@ -10,6 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
+    from pytest_forkiso._child_source import ChildSource
     from pytest_forkiso._scheduler import Scheduler
     from pytest_forkiso._session import ForkedSession
 
@@ -44,15 +45,8 @@ class WorkerLoop:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Have a template while the worker's own loop runs."""
-        import forkcore
-
-        try:
-            source = self._forked.make_source(session)
-            with source.forking() as fork:
-                template = None if fork is None else forkcore.fork_here(**fork)
-            source.open(template)
-        except pytest.UsageError as error:
-            refuse(session, error)
+        source = open_source(self._forked, session)
+        if source is None:
             return (yield)
         with self._forked.scheduler(session, source) as self._scheduler:
             return (yield)
@@ -71,6 +65,21 @@ class WorkerLoop:
             return True
         _private.tear_down_to(item.session, nextitem)
         return True
+
+
+def open_source(forked: ForkedSession, session: pytest.Session) -> ChildSource | None:
+    """Have a template in a worker; None where that is refused: see `refuse`."""
+    import forkcore
+
+    try:
+        source = forked.make_source(session)
+        with source.forking() as fork:
+            template = None if fork is None else forkcore.fork_here(**fork)
+        source.open(template)
+    except pytest.UsageError as error:
+        refuse(session, error)
+        return None
+    return source
 
 
 class _Refusal:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import forkcore
 from pytest_forkiso import _private, _xdist
 
 if TYPE_CHECKING:
@@ -165,13 +164,8 @@ class WorkerJobsLoop:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Run them until the controller has no more."""
-        try:
-            source = self._forked.make_source(session)
-            with source.forking() as fork:
-                template = None if fork is None else forkcore.fork_here(**fork)
-            source.open(template)
-        except pytest.UsageError as error:
-            _xdist.refuse(session, error)
+        source = _xdist.open_source(self._forked, session)
+        if source is None:
             return None  # pytest-xdist's own loop runs none of them
         try:
             with (
