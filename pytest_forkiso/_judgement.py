@@ -47,7 +47,7 @@ class Watch:
         """
         self._root = root
         self._own_threads: frozenset[ThreadHazard] = frozenset(_hazards.hazardous_threads())
-        self._own_natives = frozenset(_native.unsafe_threads())
+        self._own_natives = _identifiers(_native.unsafe_threads())
         self._imports = ImportWatch(root)
         self._before: dict[int, str] = open_descriptors()
         self._opened: dict[int, str] = {}
@@ -87,7 +87,9 @@ class Watch:
             reasons.append(f"tests would share {', '.join(shared)}")
         if _hazards.is_loop_running():
             reasons.append("an asyncio loop is running, and would be in a fork as well")
-        is_projects = not (set(threads) <= self._own_threads and set(natives) <= self._own_natives and not shared)
+        is_projects = not (
+            set(threads) <= self._own_threads and _identifiers(natives) <= self._own_natives and not shared
+        )
         self.verdict = Verdict(reasons, is_projects)
         return self.verdict
 
@@ -108,6 +110,10 @@ class Watch:
         if start is None:
             return ""
         return f" ({'' if start.is_inside else 'after '}{start.place.describe(self._root)})"
+
+
+def _identifiers(threads: list[_native.Thread]) -> frozenset[int]:
+    return frozenset(thread.identifier for thread in threads)
 
 
 def is_unsafe() -> bool:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_forkiso._stacks import libraries_on_stacks
+
 _TASKS = Path("/proc/self/task")
 _TRIAL_LIMIT = 2.0
 """Seconds for a fork that ends at once."""
@@ -20,12 +22,14 @@ _TRIAL_LIMIT = 2.0
 HARMLESS = ("jemalloc_bg_thd", "polars-ooc-clea")
 """How names of threads begin that nobody misses in a child: of jemalloc, in pandas and others, of polars' import."""
 
-UNSAFE = ("polars-", "tokio-", "async-executor", "grpc_", "event_engine", "lifeguard", "cuda-")
-"""How names of threads begin that a child waits for in vain, whatever fork handlers do: polars, gRPC and CUDA."""
+UNSAFE = ("polars-", "tokio-", "async-executor", "grpc_", "event_engine", "lifeguard", "cuda-", "tf_", "ZMQbg/")
+"""How names of threads begin that a child waits for in vain, whatever fork handlers do.
 
-# Libraries whose own handlers make new threads in a child, and one whose threads are gone there without any.
-_FORK_AWARE = ("/libarrow.", "/cv2.")
-_NOT_AWARE = "libgomp"
+They are of polars, gRPC, CUDA, TensorFlow and JAX, and ZeroMQ.
+"""
+
+FORK_AWARE = ("libarrow", "cv2.", "libopencv_")
+"""How names of libraries begin that start threads anew in a child: pyarrow, OpenCV."""
 
 
 class Thread(NamedTuple):
@@ -34,13 +38,25 @@ class Thread(NamedTuple):
     Attributes:
         identifier: Of the kernel, as in /proc.
         name: At most 15 characters; that of the process where the library gave it none.
+        libraries: Paths of those whose functions it is in, innermost first; none where that was not looked for.
     """
 
     identifier: int
     name: str
+    libraries: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.name if self.name != _own_name() else "one without a name of its own"
+        if self.name != _own_name():
+            return self.name
+        if self.libraries:
+            return f"one of {self.libraries[0].rpartition('site-packages/')[2]}"
+        return "one without a name of its own"
+
+    @property
+    def is_fork_aware(self) -> bool:
+        """Tell whether it is known that nobody waits for it in a child: its library starts another one there."""
+        names = [path.rpartition("/")[2] for path in self.libraries]
+        return bool(names) and all(name.startswith(FORK_AWARE) for name in names)
 
 
 def count_threads() -> int:
@@ -80,10 +96,16 @@ def unsafe_threads() -> list[Thread]:
     if known:
         return known
     _fork_for_trial()
-    left = [thread for thread in native_threads() if not thread.name.startswith(HARMLESS)]
-    if left and _are_fork_aware():
-        left = [thread for thread in left if thread.name != _own_name()]
-    return left
+    left = _with_libraries([thread for thread in native_threads() if not thread.name.startswith(HARMLESS)])
+    return [thread for thread in left if not thread.is_fork_aware]
+
+
+def _with_libraries(threads: list[Thread]) -> list[Thread]:
+    """Find out whose the threads are that bear the name of their process."""
+    own = _own_name()
+    nameless = [thread.identifier for thread in threads if thread.name == own]
+    found = libraries_on_stacks(nameless) if nameless else {}
+    return [thread._replace(libraries=found.get(thread.identifier, ())) for thread in threads]
 
 
 def _name(task: int) -> str | None:
@@ -96,12 +118,6 @@ def _name(task: int) -> str | None:
 
 def _own_name() -> str | None:
     return _name(os.getpid())
-
-
-def _are_fork_aware() -> bool:
-    """Tell whether a library is loaded that is known to bear a fork, and none that is known not to."""
-    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace")
-    return _NOT_AWARE not in maps and any(library in maps for library in _FORK_AWARE)
 
 
 def _fork_for_trial() -> None:

@@ -91,6 +91,51 @@ LIBRARIES = (
     Library(
         "torch",
         "import torch",
-        "a = torch.ones(800, 800); assert (a @ a)[0, 0] == 800; assert torch.ones(10 ** 7).sum() == 10 ** 7",
+        "a = torch.ones(800, 800); assert (a @ a)[0, 0] == 800; assert torch.ones(10 ** 7).sum() == 10 ** 7; "
+        "w = torch.ones(1000, 1000, requires_grad=True); (w @ w).sum().backward(); assert w.grad[0, 0] == 2000",
+    ),
+    Library(
+        "jax",
+        "import jax, jax.numpy",
+        "f = jax.jit(eval('lambda x: (x @ x).sum()')); assert f(jax.numpy.ones((500, 500))) == 500 ** 3",
+    ),
+    Library(
+        "tensorflow-cpu",
+        "import tensorflow",
+        "a = tensorflow.ones((800, 800)); assert (a @ a)[0, 0] == 800; "
+        "d = tensorflow.data.Dataset.range(100).map(eval('lambda x: x + 1'), num_parallel_calls=2); "
+        "assert sum(d.as_numpy_iterator()) == 5050",
+    ),
+    Library(
+        "xgboost",
+        "import numpy, xgboost",
+        "x = numpy.random.default_rng(0).random((5000, 4)); "
+        "xgboost.XGBRegressor(n_estimators=5).fit(x, x[:, 0]).predict(x)",
+    ),
+    Library(
+        "lightgbm",
+        "import numpy, lightgbm",
+        "x = numpy.random.default_rng(0).random((5000, 4)); "
+        "lightgbm.train({'verbose': -1}, lightgbm.Dataset(x, x[:, 0]), 5).predict(x)",
+    ),
+    Library(
+        "onnxruntime",
+        "import numpy, onnxruntime, onnxruntime.datasets",
+        "s = onnxruntime.InferenceSession(onnxruntime.datasets.get_example('mul_1.onnx')); "
+        "assert s.run(None, {'X': numpy.ones((3, 2), numpy.float32)})[0][0, 0] == 1",
+    ),
+    Library(
+        "tokenizers",
+        "import tokenizers.models, tokenizers.trainers",
+        "t = tokenizers.Tokenizer(tokenizers.models.BPE()); "
+        "t.train_from_iterator(['a word or two'] * 1000, tokenizers.trainers.BpeTrainer(show_progress=False)); "
+        "assert len(t.encode_batch(['a word'] * 1000)) == 1000",
+    ),
+    Library(
+        "pyzmq",
+        "import zmq",
+        "c = zmq.Context(); a = c.socket(zmq.PAIR); b = c.socket(zmq.PAIR); "
+        "port = a.bind_to_random_port('tcp://127.0.0.1'); b.connect(f'tcp://127.0.0.1:{port}'); "
+        "b.send(b'x'); assert a.recv() == b'x'",
     ),
 )

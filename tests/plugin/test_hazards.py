@@ -2,49 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import re
 import socket
 from typing import TYPE_CHECKING
 
 import pytest
+from inner_hazards import STARTER, chosen, header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from inner import Run, Suite
-
-STARTER = """
-import ctypes
-
-def start(name=None):
-    libc = ctypes.CDLL(None)
-    thread = ctypes.c_ulong()
-    assert libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(libc.pause, ctypes.c_void_p), None) == 0
-    if name is not None:
-        assert libc.pthread_setname_np(thread, name) == 0
-"""
-"""Starts a thread in C that does nothing, for ever."""
+    from inner import Suite
 
 PASSES = """
 def test_1(): pass
 def test_2(): pass
 """
-
-
-def header(run: Run) -> str:
-    """Give the line that says where the template comes from."""
-    (line,) = re.findall(r"^forkiso: template from (.*)$", run.out, re.MULTILINE)
-    assert isinstance(line, str)
-    return line
-
-
-def chosen(suite: Suite, *arguments: str) -> str:
-    """Run the tests, which must pass, and give the header."""
-    run = suite.forked("-v", *arguments)
-    assert run.code == 0, run.out
-    assert "multi-threaded" not in run.out
-    return header(run)
 
 
 @pytest.mark.parametrize("module", ["conftest", "test_it"])
@@ -256,49 +228,3 @@ def test_a_preload_that_starts_a_thread(suite: Suite, source: str, code: str, sh
     assert run.code == pytest.ExitCode.USAGE_ERROR
     assert f"no child would have these threads, which importing loaded has started: {shown}" in run.out
     assert "Leave it out of --fork-preload" in run.out
-
-
-LIBRARIES = {
-    "sklearn": (
-        "import numpy, sklearn.cluster",
-        "sklearn.cluster.KMeans(4, n_init=1).fit(numpy.random.default_rng(0).random((5000, 4)))",
-    ),
-    "polars": ("import polars", "polars.DataFrame({'a': range(100000)}).lazy().group_by('a').len().collect()"),
-    "pyarrow": ("import pyarrow, pyarrow.compute", "pyarrow.compute.sum(pyarrow.array(range(100000)))"),
-}
-
-
-def need(library: str) -> None:
-    """Skip where a library is not installed; it is not imported here, for it can be loaded into a process once only."""
-    if importlib.util.find_spec(library) is None:
-        pytest.skip(f"{library} is not installed")
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_library_that_was_only_imported(suite: Suite, library: str) -> None:
-    """The plain fork is safe, and children compute."""
-    need(library)
-    load, compute = LIBRARIES[library]
-    suite.write(conftest=load, test_it=f"{load}\ndef test_it(): {compute}")
-    assert chosen(suite, "--fork-timeout=50") == "'fork', because nothing speaks against it"
-
-
-@pytest.mark.parametrize("library", ["sklearn", "polars"])
-def test_a_library_that_has_computed(suite: Suite, library: str) -> None:
-    """Computing in a child of a plain fork hangs; here it does not, and the import is named."""
-    need(library)
-    load, compute = LIBRARIES[library]
-    suite.write(conftest=f"import os\n{load}\n{compute}", test_it=f"{load}\ndef test_it(): {compute}")
-    insisted = suite.forked("--fork-template=fork", "--fork-timeout=10")
-    assert "Timeout" in insisted.failure("test_it").text
-    line = chosen(suite, "--fork-timeout=50")
-    assert line.startswith("'bare', because a fork would not have these threads: ")
-    assert f"conftest.py:2: {load})" in line
-
-
-def test_pyarrow_that_has_computed(suite: Suite) -> None:
-    """It starts its threads anew in a child."""
-    need("pyarrow")
-    load, compute = LIBRARIES["pyarrow"]
-    suite.write(conftest=f"{load}\n{compute}", test_it=f"{load}\ndef test_it(): {compute}")
-    assert "'fork'" in chosen(suite, "--fork-timeout=50")
