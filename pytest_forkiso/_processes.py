@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import itertools
 import selectors
+import time
 from typing import TYPE_CHECKING
 
 import forkcore
 from pytest_forkiso import _leftovers, _private
+from pytest_forkiso._record import ChildFigures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,9 +157,8 @@ class Processes:
         status, pid = run.status, run.pid
         if status is None or pid is None:
             return  # it never was, as far as is known
-        figures = run.figures(pid)
         self._config.hook.pytest_forkiso_child_ended(
-            config=self._config, nodeid=run.test.nodeid, status=status, figures=figures
+            config=self._config, nodeid=run.test.nodeid, status=status, figures=_figures(run, pid)
         )
 
     def interrupt(self) -> None:
@@ -196,3 +197,27 @@ class Processes:
         self._alive.clear()
         for run in ended:
             self._tell_end(run)
+
+
+def _figures(run: ForkedRun, pid: int) -> ChildFigures:
+    now, real_now = time.monotonic(), time.time()
+    private_bytes, page_faults = run.measured
+    return ChildFigures(
+        attempt=run.attempt.number,
+        job=run.job,
+        pid=pid,
+        ordered=real_now - (now - run.ordered),
+        ended=real_now,
+        end=_kind_of_end(run),
+        leftovers=run.told_leftovers + len(run.leftovers),
+        private_bytes=private_bytes,
+        page_faults=page_faults,
+    )
+
+
+def _kind_of_end(run: ForkedRun) -> str:
+    if run.is_interrupted:
+        return "interrupted"
+    if run.timed_out:
+        return "timeout"
+    return "crash" if run.has_died else "exit"

@@ -161,7 +161,7 @@ class Reporter:
         if run.is_unbegun or (run.is_stillborn and self._climb(run)):
             self._repeat(run, run.attempt)
             return
-        report = _failures.make_report(item, run.evidence())
+        report = _failures.make_report(item, run.death().evidence())
         if run.leftovers:
             report.sections.append((_leftovers.SECTION, _leftovers.describe(run.leftovers)))
         if run.timed_out:

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import forkcore
-from pytest_forkiso import _failures, _leftovers
+from pytest_forkiso import _leftovers
 from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._deadline import Deadline
+from pytest_forkiso._death import Death, Limits
 from pytest_forkiso._ending_steps import EndingSteps
 from pytest_forkiso._profiles import explain
-from pytest_forkiso._record import ChildFigures
 from pytest_forkiso._reruns import FIRST
 from pytest_forkiso._slots import read_output, read_text
 
@@ -58,6 +58,8 @@ class ForkedRun:
         is_reported: All that it said has come to pytest's hooks.
         is_reaped: The process is gone, and what it wrote is collected.
         leftovers: Processes that were found after its death.
+        told_leftovers: How many it has found itself.
+        measured: Bytes of memory that were its own alone at its end, and page faults; None for what it did not measure.
         ordered: When it was told its test, on the monotonic clock.
         duration: Seconds from then to its last word.
         job: Which of the tests that run at a time, from 0.
@@ -105,8 +107,8 @@ class ForkedRun:
         self.leftovers: list[Leftover] = []
         self.job = 0
         self.is_interrupted = False
-        self._told_leftovers = 0
-        self._measured: tuple[int | None, int | None] = (None, None)
+        self.told_leftovers = 0
+        self.measured: tuple[int | None, int | None] = (None, None)
         self._remains = Remains("setup", "", [])
         self._conversation = Conversation(child.channel)
         self._deadline = Deadline()
@@ -176,14 +178,14 @@ class ForkedRun:
                 else:
                     self._deadline.resume()
             elif event[0] == "measured":
-                self._measured = event[1], event[2]
+                self.measured = event[1], event[2]
             elif event[0] == "deadline":
                 self._deadline.share(*event[1:])
             else:
                 if event[0] == "report":
                     self._phase_began = time.monotonic()
                 elif event[0] == "leftovers":
-                    self._told_leftovers += event[1]
+                    self.told_leftovers += event[1]
                 self.events.append(event)
 
     @property
@@ -324,72 +326,34 @@ class ForkedRun:
         with contextlib.suppress(forkcore.TimeoutExpired, forkcore.TemplateDied):
             self.child.wait(seconds)
 
-    def evidence(self) -> _failures.Evidence:
-        """Give what is known of a child that has died."""
-        return _failures.Evidence(
-            phase=self._phase(),
-            summary=self._summary(),
-            details=self._details(),
-            output=self._remains.output,
+    def death(self) -> Death:
+        """Give what is known of a child that has died, or is to be reported as if it had."""
+        remains, item = self._remains, self.item
+        return Death(
+            nodeid="" if item is None else item.nodeid,
+            noted=self._noted_at_deadline or remains.phase,
+            last_report=self.last_report,
+            status=self.status,
+            limits=self._limits(),
+            garbage=self._conversation.garbage,
+            loss=self.loss,
+            bounds=explain(item, self.status),
+            trace=remains.trace,
+            shows_all=item is not None and bool(item.config.getoption("fulltrace", default=False)),
+            output=remains.output,
             duration=self._duration,
             stop=self._stop,
-            last=self.last_report,
         )
 
-    def _phase(self) -> _failures.Phase:
-        return _failures.phase_of_death(self._noted_at_deadline or self._remains.phase, self.last_report)
-
-    def _summary(self) -> str:
-        phase = self._phase()
-        if self.is_stillborn:
-            return f"Timeout: the test's process was not alive {self._deadline.alive_timeout:g} s after its fork"
-        if self.timed_out and self._deadline.words:
-            return self._deadline.words
-        if self.timed_out:
-            return f"Timeout: {phase} was ended, since the test took longer than {self._deadline.timeout:g} s"
-        if self._conversation.garbage is not None:
-            return f"Crash in {phase}: the test's process was ended: {self._conversation.garbage}"
-        if self.loss is not None:
-            return f"Crash in {phase}: {self.loss.describe()}"
-        return f"Crash in {phase}: {_failures.describe_end(self.status)}{explain(self.item, self.status)}"
-
-    def _details(self) -> str:
-        trace = self._remains.trace
-        if trace:
-            shows_all = self.item is not None and self.item.config.getoption("fulltrace", default=False)
-            return trace if shows_all else _failures.users_frames(trace)
-        if self.loss is not None and not self.timed_out:
-            return self.loss.explain(self.test.nodeid)
-        if self.timed_out:
-            return self._steps.silence
-        return ""
-
-    def figures(self, pid: int) -> ChildFigures:
-        """Give what is known of a child that has ended.
-
-        Args:
-            pid: Its process id.
-        """
-        now, real_now = time.monotonic(), time.time()
-        private_bytes, page_faults = self._measured
-        return ChildFigures(
-            attempt=self.attempt.number,
-            job=self.job,
-            pid=pid,
-            ordered=real_now - (now - self.ordered),
-            ended=real_now,
-            end=self._kind_of_end(),
-            leftovers=self._told_leftovers + len(self.leftovers),
-            private_bytes=private_bytes,
-            page_faults=page_faults,
+    def _limits(self) -> Limits:
+        return Limits(
+            timeout=self._deadline.timeout,
+            alive_timeout=self._deadline.alive_timeout,
+            has_passed=self.timed_out,
+            is_stillborn=self.is_stillborn,
+            words=self._deadline.words,
+            silence=self._steps.silence,
         )
-
-    def _kind_of_end(self) -> str:
-        if self.is_interrupted:
-            return "interrupted"
-        if self.timed_out:
-            return "timeout"
-        return "crash" if self.has_died else "exit"
 
     def close(self) -> None:
         """Close the channel: a child that waits for a test ends."""

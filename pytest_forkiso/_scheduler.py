@@ -285,13 +285,13 @@ class Scheduler:
 
     def _climb(self, run: ForkedRun) -> bool:
         """Let tests come from another source, where a child shows no life; tell whether there is one."""
-        evidence = run.evidence()
+        death = run.death()
         if run.origin is self._source.template:
-            if not self._source.climb(evidence.summary):
+            if not self._source.climb(death.summary()):
                 return False
             self._watch_template()
         kind = self._source.source.choice.kind
-        self._statistics.climbs.append((run.test.nodeid, kind, evidence.summary, evidence.details))
+        self._statistics.climbs.append((run.test.nodeid, kind, death.summary(), death.details()))
         return True
 
     def _forget_tests(self) -> None:
