@@ -42,6 +42,7 @@ def make_template(request: Request) -> forkcore.Template:
         template = forkcore.new_exec(
             cwd=config.invocation_params.dir,
             pass_fds=[*table.descriptors, *({standard_input} - {0})],
+            site=not sys.flags.no_site,  # the flags of what a test starts are read from those of its process
             title="forkiso bare template",
         )
     except FileNotFoundError as error:

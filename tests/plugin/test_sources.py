@@ -457,3 +457,20 @@ def test_early_is_too_late(suite: Suite) -> None:
     assert "--fork-template=early needs this plugin before conftest files are loaded" in run.out
     (suite.path / "pytest.ini").write_text("[pytest]\nfork_template = exec\n")
     assert suite.run("--forked").code == 0
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_interpreters_that_tests_start(suite: Suite, source: str) -> None:
+    """They get the flags of this one, as multiprocessing's and joblib's do, and find what is installed."""
+    suite.write(
+        test_it="""
+            import builtins, subprocess, sys
+            def test_it():
+                assert not sys.flags.no_site
+                assert hasattr(builtins, "exit")
+                flags = subprocess._args_from_interpreter_flags()
+                subprocess.run([sys.executable, *flags, "-c", "import pytest"], check=True)
+        """
+    )
+    run = suite.forked("--fork-template", source)
+    assert run.code == 0, run.out
