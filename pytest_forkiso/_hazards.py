@@ -96,9 +96,15 @@ def _is_harmless(thread: ThreadHazard) -> bool:
 
 
 def _first_frame(frame: FrameType) -> FrameType:
-    """Find the function that a thread was started with, below those of the module `threading`."""
+    """Find the function that a thread was started with, below those of the module `threading`.
+
+    Plugins and tracing tools wrap what all threads run; `Thread.run` calls what this one was made for.
+    """
     frames = [frame]
     while (caller := frames[-1].f_back) is not None:
         frames.append(caller)
-    own = [each for each in reversed(frames) if each.f_globals.get("__name__") != "threading"]
-    return own[0] if own else frames[-1]
+    frames.reverse()
+    names = [(each.f_globals.get("__name__"), each.f_code.co_name) for each in frames]
+    start = names.index(("threading", "run")) if ("threading", "run") in names else 0
+    own = [each for each in frames[start:] if each.f_globals.get("__name__") != "threading"]
+    return own[0] if own else frames[0]

@@ -22,6 +22,14 @@ LAST_GRACE = 5.0
 ROUNDS = 10
 """How often what is still, or newly, there is ended."""
 
+EXEC_ROUNDS = 20
+"""How often a process without a command line is looked at: Linux has none to show in the middle of an exec."""
+EXEC_PAUSE = 0.002
+"""Seconds between two of these looks."""
+
+# Bound now: a test may replace names of the module `time`.
+_pause = time.sleep
+
 # Helpers of the standard library and of joblib that end by themselves, with the process that they serve.
 _HELPERS = (b"resource_tracker", b"multiprocessing.forkserver", b"multiprocessing/forkserver")
 
@@ -141,15 +149,25 @@ def _worth_ending(pids: Iterable[int]) -> list[Leftover]:
 def _command(pid: int) -> str | None:
     """Give the command line; None for a process that has ended, or that ends by itself."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-            state = file.read().rpartition(b")")[2].split()[0]
-        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
-            command = file.read()
+        command = _read_command(pid)
+        for _ in range(EXEC_ROUNDS):
+            if command != b"":
+                break
+            _pause(EXEC_PAUSE)
+            command = _read_command(pid)
     except (OSError, IndexError):
         return None
-    if state in (b"Z", b"X") or any(helper in command for helper in _HELPERS):
+    if command is None or any(helper in command for helper in _HELPERS):
         return None
     return command.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip()[:200] or "(no command line)"
+
+
+def _read_command(pid: int) -> bytes | None:
+    """Give the command line as the kernel has it now; None for a process that has ended."""
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        state = file.read().rpartition(b")")[2].split()[0]
+    with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+        return None if state in (b"Z", b"X") else file.read()
 
 
 def _end_all(find: Callable[[], Iterable[int]]) -> list[Leftover]:
