@@ -111,6 +111,28 @@ def test_a_plugin_that_starts_a_thread_wherever_it_is_loaded(suite: Suite) -> No
     assert "try --fork-template=bare" in run.out
 
 
+def test_a_thread_in_a_wrapper(suite: Suite) -> None:
+    """What it was made for is named, and not the plugin or the tracing tool that wraps what every thread runs."""
+    wrapper = """
+        import threading
+        start = threading.Thread.start
+        def start_wrapped(thread):
+            run = thread.run
+            def run_wrapped(): run()
+            thread.run = run_wrapped
+            start(thread)
+        threading.Thread.start = start_wrapped
+    """
+    started = """
+        import threading
+        def beat(): threading.Event().wait()
+        threading.Thread(target=beat, name="heart", daemon=True).start()
+    """
+    suite.write(wrapper=wrapper, conftest=started, test_it=PASSES)
+    place = f"({suite.path / 'conftest.py'}:2)"
+    assert chosen(suite, "-p", "wrapper") == f"'bare', because a fork would not have these threads: 'heart' {place}"
+
+
 def test_a_running_loop(suite: Suite) -> None:
     """Pytest called from a coroutine, as in a notebook."""
     suite.write(test_it="import asyncio\nasync def one(): return 1\ndef test_it(): assert asyncio.run(one()) == 1")
