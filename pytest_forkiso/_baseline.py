@@ -22,11 +22,13 @@ class Baseline(NamedTuple):
 
     Attributes:
         search_path: ``sys.path``.
+        modules: Names of those that were imported, in that order.
         watch: Looks at what has come since.
         early: A template that was forked then, if the user has asked for it; owned by the session.
     """
 
     search_path: list[str]
+    modules: list[str]
     watch: Watch
     early: forkcore.Template | None
 
@@ -41,14 +43,14 @@ def note(config: pytest.Config) -> Baseline:
         pytest.UsageError: This process cannot be forked.
     """
     template = _fork_early() if _config.read_template_early(config) == "early" else None
-    config.stash[_KEY] = Baseline(list(sys.path), Watch(config.rootpath), template)
+    config.stash[_KEY] = Baseline(list(sys.path), list(sys.modules), Watch(config.rootpath), template)
     return config.stash[_KEY]
 
 
 def of(config: pytest.Config) -> Baseline:
     """Give what was noted; where this plugin was loaded too late for that, what can be said now."""
     if _KEY not in config.stash:
-        config.stash[_KEY] = Baseline(list(sys.path), Watch(config.rootpath), None)
+        config.stash[_KEY] = Baseline(list(sys.path), [], Watch(config.rootpath), None)
     return config.stash[_KEY]
 
 

@@ -1,8 +1,11 @@
-"""What a template looks at after each module that it has preloaded."""
+"""Imports in a template, and what it looks at after each of them."""
 
 from __future__ import annotations
 
 import contextlib
+import io
+import sys
+import warnings
 
 from pytest_forkiso import _hazards
 
@@ -45,3 +48,22 @@ def load(name: bytes) -> None:
     with contextlib.suppress(Exception):
         __import__(name.decode())
     check(name, _FORGET)
+
+
+def load_quietly(names: bytes) -> None:
+    """Import what plugins import; what cannot be imported here is left to them.
+
+    Args:
+        names: Of the modules, a line each.
+
+    Raises:
+        RuntimeError: One of them has started a thread.
+    """
+    quiet = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(quiet), contextlib.redirect_stderr(quiet):
+        warnings.simplefilter("ignore")
+        for name in names.decode().split("\n"):
+            if name not in sys.modules:
+                with contextlib.suppress(Exception):
+                    __import__(name)
+    _hazards.refuse_threads()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from inner import search_path
 from inner_sources import OUTCOMES
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def test_the_header_of_auto(suite: Suite) -> None:
     assert "forkiso: template from 'fork', because nothing speaks against it" in suite.forked("-v").out
 
 
+STARTS_A_THREAD = "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"
 IMPORTS = """
     import os, pathlib
     log = pathlib.Path("imports.log")
@@ -69,6 +72,29 @@ def test_how_often_a_test_module_is_imported(suite: Suite, source: str, processe
     assert run.code == 0, run.out
     importers = (suite.path / "imports.log").read_text().split()
     assert len(importers) == len(set(importers)) == processes
+
+
+@pytest.mark.parametrize(("source", "is_there"), [("", True), (STARTS_A_THREAD, False)], ids=["fit", "unfit"])
+def test_what_plugins_import_is_in_a_bare_template(suite: Suite, source: str, *, is_there: bool) -> None:
+    """No child has to load installed packages once more for its plugins, unless they are not fit for a fork."""
+    base = suite.path / "base"
+    installed = base / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+    installed.mkdir(parents=True)
+    (installed / "heavy.py").write_text(f"print('loud')\n{source}\n")
+    (installed / "needy.py").write_text("import sys\nassert 'heavy_plugin' in sys.modules\n")
+    suite.environment |= {"PYTHONUSERBASE": str(base), "PYTHONPATH": search_path(installed)}
+    suite.write(
+        heavy_plugin="import sys\nfound = sys.modules.keys() & {'heavy', 'needy'}\nimport heavy, needy",
+        test_it=f"""
+            import heavy_plugin
+            def test_1(): assert ('heavy' in heavy_plugin.found) is {is_there}
+            def test_2(): assert 'needy' not in heavy_plugin.found
+        """,
+    )
+    run = suite.forked("-p", "heavy_plugin", "--fork-template=bare")
+    assert run.code == 0, run.out
+    if is_there:
+        assert run.out.count("loud") == 1  # in pytest's own process
 
 
 @pytest.mark.parametrize("source", COLLECTING)

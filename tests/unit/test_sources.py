@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import json
 import os
 import socket
 import sqlite3
 import sys
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_forkiso import _descriptors, _exec, _late_imports, _source_exec
 from pytest_forkiso._imports import ImportWatch
+from pytest_forkiso._plugin_modules import importable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,3 +103,19 @@ def test_a_watch_finds_no_module(watch: ImportWatch) -> None:
     with pytest.raises(ModuleNotFoundError):
         __import__("no_such_module_at_all")
     assert watch.start_of(1) is None
+
+
+def test_modules_that_a_bare_template_can_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Installed ones, by Python's own loaders; neither a program's, nor what pytest has rewritten, nor its parts."""
+    (tmp_path / "of_a_program.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.import_module("of_a_program")
+    rewritten = ModuleType("rewritten")
+    rewritten.__spec__ = sys.modules[__name__].__spec__
+    part = ModuleType("rewritten.part")
+    part.__spec__ = ModuleSpec(
+        "rewritten.part", SourceFileLoader("rewritten.part", json.__file__), origin=json.__file__
+    )
+    known = sys.modules | {"rewritten": rewritten, "rewritten.part": part, "alias": json}
+    names = ["sys", "json", "json.decoder", "of_a_program", "rewritten", "rewritten.part", "alias", "os.path", "gone"]
+    assert importable(names, known) == ["json", "json.decoder"]
