@@ -81,7 +81,8 @@ def _install(config: pytest.Config) -> None:
 
 def _would_be_loaded(config: pytest.Config, name: str) -> bool:
     """Tell whether a plugin that we have blocked is installed, and not blocked by the user as well."""
-    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") or f"no:{name}" in config.option.plugins:
+    is_loading = not config.getoption("disable_plugin_autoload", default=False)  # an option since pytest 8.4
+    if os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD") or not is_loading or f"no:{name}" in config.option.plugins:
         return False
     return any(entry.name == name for entry in importlib.metadata.entry_points(group="pytest11"))
 

@@ -72,10 +72,13 @@ def test_both_are_installed(both: Suite, options: list[str]) -> None:
     assert "forkiso: " in run.out
 
 
-def test_theirs_is_switched_off(both: Suite) -> None:
-    """Nothing is said of a plugin that the user has blocked."""
+@pytest.mark.parametrize("options", [["-p", "no:pytest_forked"], ["--disable-plugin-autoload", "-p", "forkiso"]])
+def test_theirs_is_switched_off(both: Suite, options: list[str]) -> None:
+    """Nothing is said of a plugin that the user has blocked, or that is not loaded by itself."""
+    if options[0] == "--disable-plugin-autoload" and pytest.version_tuple < (8, 4):
+        pytest.skip("this pytest has no such option")
     both.write(test_uses=USES_FORKED, conftest=CONFTEST)
-    run = both.run(*OFF, "-p", "no:pytest_forked")
+    run = both.run(*OFF, *options)
     assert run.outcomes() == WANTED, run.out
     assert "pytest-forked" not in run.out
 
