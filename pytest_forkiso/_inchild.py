@@ -55,6 +55,7 @@ class Order(NamedTuple):
         attempts: How many were made at this test before, in other children.
         memory: What is known of them, see `_reruns.Attempt`.
         template: Process id of the template that the child comes from.
+        location: Of the test, as `pytest.Item.location`; None where that is to be looked up here.
         shares: Fixtures of the test may be set up already.
     """
 
@@ -64,6 +65,7 @@ class Order(NamedTuple):
     attempts: int
     memory: Any
     template: int
+    location: tuple[str, int | None, str] | None = None
     shares: bool = False
 
 
@@ -86,6 +88,7 @@ class InChild:
         self._adopt_orphans = self._end_with_template = _do_nothing
         self._snapshots = Snapshots(session, table, self._stream, output_limit)
         self._intact = Intact()
+        self._audit_kind = read_audit(self._config)
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
     def prepare(self, forks: int) -> None:
@@ -162,6 +165,8 @@ class InChild:
         """
         if self._collects_all:
             gc.unfreeze()
+        if order.location is not None:
+            item.location = order.location  # pytest's own process knows it; to look it up takes some 85 page faults
         path = str(item.path)  # before the test can replace what gives it
         try:
             self._attach(end, self._table.slots[order.slot])
@@ -205,13 +210,14 @@ class InChild:
         self._config.pluginmanager.register(self._sandboxed, "forkiso-sandbox")
 
     def _audit(self, item: pytest.Item) -> None:
-        kind = read_audit(self._config)
-        if not kind:
+        if not self._audit_kind:
             return
         from pytest_forkiso._audit import Audit
 
         bounds = item.stash.get(BOUNDS, None)
-        audit = Audit(self._config, fails=kind == "fail", has_folder=bounds is not None and bounds.has_folder)
+        audit = Audit(
+            self._config, fails=self._audit_kind == "fail", has_folder=bounds is not None and bounds.has_folder
+        )
         self._config.pluginmanager.register(audit, "forkiso-audit")
 
     def _run_item(self, item: pytest.Item) -> tuple[Any, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import warnings
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from pytest_forkiso import _private
@@ -49,6 +51,15 @@ def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestRep
         report.longrepr = _private.ShownText(str(report.longrepr))
     _private.restore_subtest(report, data)
     return report
+
+
+def plain_location(item: pytest.Item) -> tuple[str, int | None, str] | None:
+    """Give the location of a test as plain data; None where it has none, or where the test's class has its own way."""
+    if not isinstance(getattr(type(item), "location", None), functools.cached_property):
+        return None
+    path, line, name = item.location
+    is_plain = type(path) is str and type(line) in (int, NoneType) and type(name) is str
+    return (path, line, name) if is_plain else None
 
 
 def join_teardowns(own: dict[str, Any], shared: dict[str, Any]) -> bool:

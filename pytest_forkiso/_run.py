@@ -13,6 +13,7 @@ from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._death import Death, Limits
 from pytest_forkiso._ending_steps import EndingSteps
 from pytest_forkiso._profiles import explain
+from pytest_forkiso._reports import plain_location
 from pytest_forkiso._reruns import FIRST
 from pytest_forkiso._slots import read_output, read_text
 
@@ -144,7 +145,8 @@ class ForkedRun:
         self.item = item
         self.ordered = self._phase_began = self._deadline.begin(timeout, alive_timeout)
         self._table.note_order(self.slot)
-        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, self.template.pid, shares))
+        location = plain_location(item)
+        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, self.template.pid, location, shares))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child."""

@@ -185,6 +185,45 @@ def test_custom_items(suite: Suite) -> None:
     assert_same(plain, suite.forked("-rA"))
 
 
+PLACED = """
+import os, pathlib, pytest
+
+def pytest_collect_file(parent, file_path):
+    return File.from_parent(parent, path=file_path) if file_path.suffix == ".placed" else None
+
+class File(pytest.File):
+    def collect(self):
+        for cls in (Usual, Odd, Own): yield cls.from_parent(self, name=cls.__name__)
+
+class Usual(pytest.Item):
+    def runtest(self): pass
+    def reportinfo(self):
+        with pathlib.Path("asked.log").open("a") as file: file.write(f"{self.name} {os.getpid()}\\n")
+        return self.path, 7, self.name
+
+class Odd(Usual):
+    def reportinfo(self):
+        path, line, name = super().reportinfo()
+        return path, True, name
+
+class Own(Usual):
+    @property
+    def location(self): return "elsewhere", 3, "own"
+"""
+
+
+def test_places_of_items(suite: Suite) -> None:
+    """They are as the items say, which are asked once where what they say is plain, and not by each process anew."""
+    suite.write(conftest=PLACED)
+    suite.pytester.makefile(".placed", it="")
+    plain = suite.plain("-v")
+    log = suite.path / "asked.log"
+    log.unlink()
+    assert_same(plain, suite.forked("-v"))
+    askers = [line.split()[0] for line in log.read_text().splitlines()]
+    assert {name: askers.count(name) for name in ("Usual", "Odd", "Own")} == {"Usual": 1, "Odd": 2, "Own": 0}
+
+
 def test_items_that_a_hook_makes_or_moves(suite: Suite) -> None:
     """Items parametrised, reordered, deselected and marked by a conftest."""
     suite.write(
