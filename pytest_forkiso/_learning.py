@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -30,16 +30,27 @@ def learned(config: pytest.Config) -> list[str]:
     return [name for name in kept if isinstance(name, str)] if isinstance(kept, list) else []
 
 
-class Learning:
-    """A plugin of pytest's own process: hears what tests have imported.
+class Cost(NamedTuple):
+    """What importing a module costs.
 
     Attributes:
-        lines: For the end of the run.
+        seconds: Of processor time.
+        tests: That have imported it.
+        is_hazard: It must not be preloaded.
     """
 
+    seconds: float
+    tests: int
+    is_hazard: bool
+
+
+class Learning:
+    """A plugin of pytest's own process, a worker of pytest-xdist or its controller: hears what tests have imported."""
+
     def __init__(self) -> None:
-        self.lines: list[str] = []
         self._counts: Counter[str] = Counter()
+        self._costs: dict[str, Cost] = {}
+        self._notes: list[str] = []
 
     @pytest.hookimpl
     def pytest_forkiso_gathered(self, key: str, data: Any) -> None:
@@ -47,37 +58,55 @@ class Learning:
         if key == KEY:
             self._counts.update(name for name in data if isinstance(name, str))
 
-    def conclude(self, config: pytest.Config, template: forkcore.Template) -> None:
-        """Measure the candidates in a fork of the template, and keep those that are worth preloading.
+    def conclude(self, template: forkcore.Template) -> None:
+        """Measure the candidates in a fork of the template.
 
         Args:
-            config: Of the session.
             template: That the tests were forked from, borrowed.
         """
         candidates = [name for name, count in self._counts.items() if count >= _SEVERAL]
         if not candidates:
             return
-        worth = []
         try:
-            measured = list(_measure(template, candidates))
+            for name, seconds, is_hazard in _measure(template, candidates):
+                if seconds >= WORTH_IT:
+                    self._costs[name] = Cost(seconds, self._counts[name], is_hazard)
         except forkcore.ForkcoreError as error:
-            self.lines.append(f"forkiso: what tests import late was not measured, and is not learned: {error}")
+            self._notes.append(f"forkiso: what tests import late was not measured, and is not learned: {error}")
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Keep what is worth preloading; a worker tells its controller."""
+        config: Any = session.config
+        if hasattr(config, "workeroutput"):
+            config.workeroutput[CACHE_KEY] = {name: list(cost) for name, cost in self._costs.items()}, self._notes
             return
-        for name, seconds, is_hazard in measured:
-            if seconds >= WORTH_IT:
-                words = "makes a hazard, and is not preloaded" if is_hazard else "is preloaded from now on"
-                cost = f"{1000 * seconds:.0f} ms in each of {self._counts[name]} tests"
-                self.lines.append(f"forkiso: importing {name} cost {cost}; it {words}")
-                worth += [] if is_hazard else [name]
+        worth = [name for name, cost in self._costs.items() if not cost.is_hazard]
         cache: Any = getattr(config, "cache", None)
-        if worth and cache is not None and not hasattr(config, "workerinput"):
+        if worth and cache is not None:
             cache.set(CACHE_KEY, [*learned(config), *worth])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear what a worker has found; one that has crashed says nothing."""
+        costs, notes = getattr(node, "workeroutput", {}).pop(CACHE_KEY, ({}, []))
+        self._notes += [f"[{node.gateway.id}] {note}" for note in notes]
+        for name, values in costs.items():
+            cost = Cost(*values)
+            known = self._costs.get(name, cost._replace(tests=0))
+            self._costs[name] = Cost(
+                max(known.seconds, cost.seconds), known.tests + cost.tests, known.is_hazard or cost.is_hazard
+            )
 
     @pytest.hookimpl
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what was found."""
-        for line in self.lines:
-            terminalreporter.write_line(line)
+        for note in self._notes:
+            terminalreporter.write_line(note)
+        for name, (seconds, tests, is_hazard) in self._costs.items():
+            words = "makes a hazard, and is not preloaded" if is_hazard else "is preloaded from now on"
+            cost = f"{1000 * seconds:.0f} ms in each of {tests} tests"
+            terminalreporter.write_line(f"forkiso: importing {name} cost {cost}; it {words}")
 
 
 def _measure(template: forkcore.Template, names: list[str]) -> Iterator[tuple[str, float, bool]]:

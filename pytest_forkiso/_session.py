@@ -57,9 +57,12 @@ class ForkedSession:
         """
         config = session.config
         if _xdist.is_controller(config):
-            config.pluginmanager.register(_xdist.Controller(), "forkiso-controller")
+            config.pluginmanager.register(_xdist.Controller(self.statistics), "forkiso-controller")
+            self._learn(config)
         if not _runs_tests(config):
             return
+        if _xdist.is_worker(config):
+            config.pluginmanager.register(_xdist.WorkerSummary(self), "forkiso-worker-summary")
         config.pluginmanager.register(self._known, NAME)
         watch = _baseline.of(config).watch
         watch.resume()
@@ -114,16 +117,19 @@ class ForkedSession:
         self.choice = self._choose(config)
         self._forked = {id(item) for item in chosen}
         _neighbours.register(config)
-        if self.settings.learns_preload:
-            from pytest_forkiso._learning import Learning
-
-            self._learning = Learning()
-            config.pluginmanager.register(self._learning, "forkiso-learning")
+        self._learn(config)
         self._shares = any(item_share(item, self.settings) != SCOPES[0] for item in chosen)
         manager = config.pluginmanager
         if manager.hasplugin(_LOOP):
             manager.unregister(name=_LOOP)  # pytest-xdist says with --looponfail once more what pytest has said
         manager.register(self._make_loop(config), _LOOP)
+
+    def _learn(self, config: pytest.Config) -> None:
+        if self.settings.learns_preload:
+            from pytest_forkiso._learning import Learning
+
+            self._learning = Learning()
+            config.pluginmanager.register(self._learning, "forkiso-learning")
 
     def _make_loop(self, config: pytest.Config) -> object:
         if not _xdist.is_worker(config):
@@ -169,14 +175,17 @@ class ForkedSession:
             session, self.settings, self.choice, count, collecting, known=self._known, shares=self._shares
         )
 
-    def why_unshared(self) -> str:
-        """Say why fixtures are not shared although they should be; empty where there is nothing to say."""
-        if not self._shares or self.choice is None or self.choice.can_share:
-            return ""
+    def template_line(self, config: pytest.Config) -> str | None:
+        """Say where the template comes from, and whether fixtures are not shared for that although they should be."""
+        if self.choice is None:
+            return None
         kind, reason = self.choice
-        return (
-            f"forkiso: template from '{kind}', because {reason}; it has not collected the tests, and shares no fixtures"
-        )
+        line = f"forkiso: template from '{kind}', because {reason}"
+        if self._shares and not self.choice.can_share:
+            return f"{line}; it has not collected the tests, and shares no fixtures"
+        if kind == "fork" and config.get_verbosity() < 1:
+            return None  # the usual case is worth a line under -v only
+        return line
 
     @contextlib.contextmanager
     def scheduler(self, session: pytest.Session, source: ChildSource) -> Iterator[Scheduler]:
@@ -194,7 +203,7 @@ class ForkedSession:
                 yield scheduler
                 scheduler.finish()
                 if self._learning is not None:
-                    self._learning.conclude(session.config, source.template)
+                    self._learning.conclude(source.template)
                 if source.template.is_usable:
                     self.statistics.template_bytes = resident_bytes(source.template.pid)
             finally:

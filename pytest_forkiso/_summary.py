@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pytest_forkiso._choice import Choice
     from pytest_forkiso._losses import Loss
+
+TIMES = 1001
+"""So many times to a child are kept, the last ones; of each worker, where there are some."""
+_COUNTS = ("children", "crashes", "timeouts", "leftovers", "snapshots")
 
 
 @dataclasses.dataclass
 class Statistics:
-    """Counts of one session; of constant size however many tests run."""
+    """Counts of one session, or of all workers of pytest-xdist's; of constant size however many tests run."""
 
     children: int = 0
     crashes: int = 0
@@ -25,7 +31,33 @@ class Statistics:
     losses: list[Loss] = dataclasses.field(default_factory=list)
     successors: list[Choice] = dataclasses.field(default_factory=list)
     unshared: dict[str, str] = dataclasses.field(default_factory=dict)
-    fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=1001))
+    fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=TIMES))
+    workers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    uncounted: list[str] = dataclasses.field(default_factory=list)
+
+    def pack(self, notes: Sequence[str]) -> dict[str, Any]:
+        """Give plain data of it, in a worker of pytest-xdist.
+
+        Args:
+            notes: Lines for the terminal, to stand before the findings.
+        """
+        lines = [line.encode(errors="backslashreplace").decode() for line in [*notes, *self.findings()]]
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        return {**counts, "template_bytes": self.template_bytes, "fork_seconds": [*self.fork_seconds], "lines": lines}
+
+    def add(self, worker: str, data: dict[str, Any]) -> None:
+        """Add what a worker has packed.
+
+        Args:
+            worker: Its name.
+            data: Plain.
+        """
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + data[name])
+        self.template_bytes = max(self.template_bytes, data["template_bytes"])
+        self.fork_seconds = deque([*self.fork_seconds, *data["fork_seconds"]])
+        for line in data["lines"]:
+            self.workers.setdefault(line, []).append(worker)
 
     def line(self, *, verbose: bool) -> str:
         """Give the line for the terminal."""
@@ -43,6 +75,8 @@ class Statistics:
                 import statistics
 
                 parts.append(f"median time to a child {1000 * statistics.median(self.fork_seconds):.1f} ms")
+        if self.uncounted:
+            parts.append(f"without those of {', '.join(self.uncounted)}, which crashed")
         return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
 
     def findings(self) -> list[str]:
@@ -54,7 +88,8 @@ class Statistics:
             for nodeid, kind, summary, details in self.climbs
         ]
         return (
-            climbs
+            [f"[{', '.join(workers)}] {line}" for line, workers in self.workers.items()]
+            + climbs
             + losses
             + successors
             + [

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
     from pytest_forkiso._child_source import ChildSource
     from pytest_forkiso._scheduler import Scheduler
     from pytest_forkiso._session import ForkedSession
+    from pytest_forkiso._summary import Statistics
 
 _USAGE_ERROR = "forkiso_usage_error"
+_STATISTICS = "forkiso_statistics"
 _WORKERS_HERE = "forkiso_workers_here"
 
 
@@ -101,10 +103,26 @@ def refuse(session: pytest.Session, error: pytest.UsageError) -> None:
     session.shouldstop = "a usage error in a worker"
 
 
-class Controller:
-    """Tells workers how many they are, and ends the run with the error of one."""
+class WorkerSummary:
+    """In a worker: tells the controller of its children, and of what did not go as it should."""
 
-    def __init__(self) -> None:
+    def __init__(self, forked: ForkedSession) -> None:
+        self._forked = forked
+
+    @pytest.hookimpl
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Send it with the worker's last word."""
+        config: Any = session.config
+        note = self._forked.template_line(config)
+        config.workeroutput[_STATISTICS] = self._forked.statistics.pack([] if note is None else [note])
+
+
+class Controller:
+    """Tells workers how many they are, hears of their children, and ends the run with the error of one."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._statistics = statistics
+        self._ended: set[str] = set()
         self._machines: Counter[str] = Counter()
 
     @pytest.hookimpl
@@ -119,14 +137,25 @@ class Controller:
 
     @pytest.hookimpl
     def pytest_testnodedown(self, node: Any) -> None:
-        """Look at what a worker says at its end.
+        """Look at what a worker says at its end; one that has crashed says nothing.
 
         Raises:
             pytest.UsageError: The worker had one.
         """
-        text = getattr(node, "workeroutput", {}).get(_USAGE_ERROR)
+        output: dict[str, Any] = getattr(node, "workeroutput", {})
+        self._count(node.gateway.id, output)
+        text = output.get(_USAGE_ERROR)
         if text is not None:
             raise pytest.UsageError(text)
+
+    def _count(self, worker: str, output: dict[str, Any]) -> None:
+        if worker in self._ended:
+            return  # pytest-xdist tells twice of one that was interrupted
+        self._ended.add(worker)
+        if _STATISTICS in output:
+            self._statistics.add(worker, output[_STATISTICS])
+        elif not output:
+            self._statistics.uncounted.append(worker)
 
 
 def _machine(spec: Any) -> str:

@@ -103,14 +103,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_SESSION].select(session)
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> list[str] | str | None:
-    forked = config.stash[_SESSION]
-    choice = forked.choice
-    if forked.why_unshared():
-        return forked.why_unshared()
-    if choice is None or (choice.kind == "fork" and config.get_verbosity() < 1):
-        return None  # the usual case is worth a line under -v only
-    return f"forkiso: template from '{choice.kind}', because {choice.reason}"
+def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
+    return config.stash[_SESSION].template_line(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

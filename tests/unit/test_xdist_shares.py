@@ -10,6 +10,7 @@ import pytest
 
 from pytest_forkiso import _xdist
 from pytest_forkiso._config import read_settings
+from pytest_forkiso._summary import Statistics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def worker(**given: object) -> pytest.Config:
 )
 def test_workers_of_a_machine(specs: Sequence[str], counts: Sequence[int]) -> None:
     """Those of one host are counted together, whatever else their gateways say."""
-    controller = _xdist.Controller()
+    controller = _xdist.Controller(Statistics())
     parsed = [execnet.XSpec(spec) for spec in specs]
     controller.pytest_xdist_setupnodes(parsed)
     told = []
