@@ -57,6 +57,7 @@ class Order(NamedTuple):
         template: Process id of the template that the child comes from.
         location: Of the test, as `pytest.Item.location`; None where that is to be looked up here.
         shares: Fixtures of the test may be set up already.
+        told: What other plugins have to know of tests before it, see `_neighbours.hear`.
     """
 
     position: int
@@ -65,8 +66,9 @@ class Order(NamedTuple):
     attempts: int
     memory: Any
     template: int
-    location: tuple[str, int | None, str] | None = None
-    shares: bool = False
+    location: tuple[str, int | None, str] | None
+    shares: bool
+    told: dict[str, Any]
 
 
 class InChild:
@@ -173,6 +175,7 @@ class InChild:
             self._bind(item)
             self._audit(item)
             _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
+            _neighbours.hear(item, order.told)
             if order.shares:
                 self._snapshots.begin_test(item)
             end.send((*self._run_item(item), started))

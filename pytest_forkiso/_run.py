@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 import forkcore
-from pytest_forkiso import _leftovers
+from pytest_forkiso import _leftovers, _neighbours
 from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._death import Death, Limits
@@ -145,8 +145,8 @@ class ForkedRun:
         self.item = item
         self.ordered = self._phase_began = self._deadline.begin(timeout, alive_timeout)
         self._table.note_order(self.slot)
-        location = plain_location(item)
-        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, self.template.pid, location, shares))
+        place, told = plain_location(item), _neighbours.tell(item)
+        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, self.template.pid, place, shares, told))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child."""

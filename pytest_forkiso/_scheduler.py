@@ -7,6 +7,7 @@ import selectors
 from typing import TYPE_CHECKING
 
 import forkcore
+from pytest_forkiso import _neighbours
 from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._control import ControlWatch
@@ -54,7 +55,8 @@ class Scheduler:
         self._left_out = 0  # tests that are not run, since too many templates were lost
         self._durations = Durations(session.config)
         # Tests of one node stay together where they share its fixtures.
-        long_ones = {} if self._sharing.is_on else self._durations.seconds
+        keep_order = self._sharing.is_on or _neighbours.keep_order(session.config)
+        long_ones = {} if keep_order else self._durations.seconds
         self._waiting = StartOrder(settings.jobs, long_ones, self._durations.short)
         self._early = 0  # started, and not in the reporter's queue yet
         self._reporter = Reporter(
@@ -255,6 +257,8 @@ class Scheduler:
 
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
+        if len(self._reporter) and _neighbours.awaits(next(self._waiting.upcoming())):
+            return False
         has_job = self._processes.running < self._settings.jobs
         return has_job and self._unreported() < UNREPORTED and self._source.has_free_slot()
 

@@ -20,13 +20,17 @@ if TYPE_CHECKING:
 _IN_BOTH = {
     "allure_pytest.plugin": "allure",
     "flaky.flaky_pytest_plugin": "flaky",
+    "pytest_bdd.plugin": "bdd",
     "pytest_benchmark.plugin": "benchmark",
+    "pytest_dependency": "dependency",
     "pytest_html.plugin": "html",
     "syrupy": "syrupy",
 }
 _IN_CHILDREN = {
     "pytest_timeout": "timeout",
 }
+# Of the first kind, those whose tests have to know something of others.
+_TELLING = ("dependency",)
 
 
 def register(config: pytest.Config) -> None:
@@ -47,6 +51,34 @@ def register_in_child(config: pytest.Config, stream: ReportStream) -> None:
     register(config)
     for name in _present(config, _IN_CHILDREN):
         config.pluginmanager.register(_module(name).Neighbour(stream), f"forkiso-{name}")
+
+
+def tell(item: pytest.Item) -> dict[str, Any]:
+    """In pytest's own process: give what plugins in a test's process have to know of tests before it; plain data."""
+    told = {name: neighbour.tell(item) for name, neighbour in _telling(item.config).items()}
+    return {name: data for name, data in told.items() if data}
+
+
+def hear(item: pytest.Item, told: dict[str, Any]) -> None:
+    """In a test's process: let plugins know it."""
+    neighbours = _telling(item.config)
+    for name, data in told.items():
+        neighbours[name].hear(item, data)
+
+
+def awaits(item: pytest.Item) -> bool:
+    """Tell whether a test needs to know something of others that may still run."""
+    return any(neighbour.awaits(item) for neighbour in _telling(item.config).values())
+
+
+def keep_order(config: pytest.Config) -> bool:
+    """Tell whether a test may need to know something of those before it."""
+    return bool(_telling(config))
+
+
+def _telling(config: pytest.Config) -> dict[str, Any]:
+    found = {name: config.pluginmanager.get_plugin(f"forkiso-{name}") for name in _TELLING}
+    return {name: neighbour for name, neighbour in found.items() if neighbour is not None}
 
 
 def _present(config: pytest.Config, modules: dict[str, str]) -> list[str]:
