@@ -35,6 +35,7 @@ class Plan(NamedTuple):
         workerinput: See `pytest_forkiso._worker`.
         is_worker: pytest's own process is a worker of pytest-xdist.
         renamed: Node ids of tests as they were collected, by those that plugins have given to them since.
+        twins: By place in the whole run, numbers of tests that have the node id of others, see `_collected.twins`.
         output_limit: Bytes that are kept of the output of each phase.
     """
 
@@ -44,6 +45,7 @@ class Plan(NamedTuple):
     workerinput: dict[str, Any]
     is_worker: bool
     renamed: dict[str, str]
+    twins: dict[int, int]
     output_limit: int
 
 
@@ -143,8 +145,11 @@ class OneTestSession(CollectedList):
     def _find(self, session: pytest.Session) -> pytest.Item | None:
         """Find the test among those that were collected, whatever plugins deselect here, or among those of plugins."""
         nodeid = self._plan.renamed.get(self._order.nodeid, self._order.nodeid)
-        for known, item in [*self.found, *((item.nodeid, item) for item in session.items)]:
-            if known == nodeid:
-                _private.set_nodeid(item, self._order.nodeid)
-                return item
-        return None
+        found = [item for known, item in self.found if known == nodeid]
+        found = found or [item for item in session.items if item.nodeid == nodeid]
+        if not found:
+            return None
+        # Of a file that is named twice on the command line, there is one here.
+        item = found[self._plan.twins.get(self._order.position, 0) % len(found)]
+        _private.set_nodeid(item, self._order.nodeid)
+        return item

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
 
 NAME = "forkiso-known"
@@ -43,3 +43,30 @@ def renamed(config: pytest.Config) -> dict[str, str]:
     known = config.pluginmanager.get_plugin(NAME)
     found = known.found if isinstance(known, CollectedList) else []
     return {item.nodeid: nodeid for nodeid, item in found if item.nodeid != nodeid}
+
+
+def twins(config: pytest.Config, items: Iterable[pytest.Item]) -> dict[int, int]:
+    """Tell tests with the same node id apart.
+
+    Args:
+        config: Of a session that has collected.
+        items: Those that it runs.
+
+    Returns:
+        By place among the items, how many others with its node id were collected before, where there were any.
+    """
+    known = config.pluginmanager.get_plugin(NAME)
+    found = known.found if isinstance(known, CollectedList) else []
+    places = numbered([nodeid for nodeid, _ in found])
+    later = {id(item): number for (_, item), (_, number) in zip(found, places, strict=True) if number}
+    return {place: later[id(item)] for place, item in enumerate(items) if id(item) in later}
+
+
+def numbered(nodeids: list[str]) -> list[tuple[str, int]]:
+    """Tell tests with the same node id apart: each is given its number among them."""
+    seen: dict[str, int] = {}
+    found = []
+    for nodeid in nodeids:
+        seen[nodeid] = seen.get(nodeid, -1) + 1
+        found.append((nodeid, seen[nodeid]))
+    return found

@@ -12,7 +12,7 @@ import pytest
 
 import forkcore
 from pytest_forkiso import _bounds_config, _hazards, _private, _worker
-from pytest_forkiso._collected import CollectedList
+from pytest_forkiso._collected import CollectedList, numbered
 from pytest_forkiso._events import encode
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._inner import PLUGIN_NAME
@@ -156,16 +156,6 @@ class CollectingSession(CollectedList):
         assert self._in_child is not None  # noqa: S101 - `choose` was called, or there would be no child
         assert self._channel is not None  # noqa: S101
         self._in_child.run(self._channel)
-
-
-def numbered(nodeids: list[str]) -> list[tuple[str, int]]:
-    """Tell tests with the same node id apart: each is given its number among them."""
-    seen: dict[str, int] = {}
-    found = []
-    for nodeid in nodeids:
-        seen[nodeid] = seen.get(nodeid, -1) + 1
-        found.append((nodeid, seen[nodeid]))
-    return found
 
 
 def collect(plan: Plan) -> CollectingSession:

@@ -14,6 +14,7 @@ import pytest
 
 import forkcore
 from pytest_forkiso import _exec, _private, _worker
+from pytest_forkiso._collected import numbered
 from pytest_forkiso._events import EventDecoder
 from pytest_forkiso._inner import arguments
 from pytest_forkiso._slots import anonymous_file
@@ -181,6 +182,6 @@ def _report_differences(session: pytest.Session, differences: Sequence[str], err
 def _wanted(known: Sequence[tuple[str, pytest.Item]], items: Sequence[pytest.Item]) -> list[_exec.ChosenTest]:
     """Describe the chosen tests to the template; what a plugin has added later is known by its last node id."""
     places = {
-        id(item): place for (_, item), place in zip(known, _exec.numbered([nodeid for nodeid, _ in known]), strict=True)
+        id(item): place for (_, item), place in zip(known, numbered([nodeid for nodeid, _ in known]), strict=True)
     }
     return [_exec.ChosenTest(*places.get(id(item), (item.nodeid, 0)), item.nodeid) for item in items]

@@ -306,6 +306,31 @@ def test_only_marked_tests(suite: Suite, source: str) -> None:
     assert "forkiso: 2 children forked" in run.out
 
 
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("arguments", [(), ("test_it.py", "test_it.py", "--keep-duplicates")], ids=["once", "twice"])
+def test_tests_with_the_same_node_id(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """Plugins make such ones: each runs, and has its own outcome, in whatever order they are."""
+    suite.write(
+        conftest="""
+            import pytest
+            def pytest_pycollect_makeitem(collector, name):
+                if name != "test_twin":
+                    return None
+                items = [pytest.Function.from_parent(collector, name=name) for _ in range(3)]
+                for number, item in enumerate(items):
+                    item.number = number
+                return items
+            def pytest_collection_modifyitems(items):
+                items.reverse()
+        """,
+        test_it="def test_twin(request): assert request.node.number != 2\ndef test_other(): pass",
+    )
+    plain, forked = suite.plain(*arguments), suite.forked("--fork-template", source, *arguments)
+    outcomes = [[report.outcome for report in run.reports if report.when == "call"] for run in (plain, forked)]
+    assert outcomes[1] == outcomes[0], forked.out
+    assert outcomes[1].count("failed") == (2 if arguments else 1)
+
+
 @pytest.mark.parametrize("source", COLLECTING)
 @pytest.mark.parametrize("arguments", [("--collect-only",), ("-k", "nothing"), ("missing.py",), ("-n1",)], ids=" ".join)
 def test_a_template_that_is_not_needed_ends(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
