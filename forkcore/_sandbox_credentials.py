@@ -6,6 +6,7 @@ Source: capabilities(7), capset(2), credentials(7), and prctl(2).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -56,8 +57,10 @@ def keep_capabilities(names: Iterable[str]) -> None:
         if not kept >> number & 1:
             try:
                 system.prctl(system.PR_CAPBSET_DROP, number)
-            except OSError:
-                break  # a process without CAP_SETPCAP; or the kernel does not know it, nor those after it
+            except OSError as error:
+                if error.errno == errno.EPERM:  # for want of CAP_SETPCAP; programs could get them back, then
+                    forbid_new_privileges()
+                break  # or the kernel does not know it, nor those after it
     system.prctl(system.PR_CAP_AMBIENT, system.PR_CAP_AMBIENT_CLEAR_ALL)
     header = ctypes.create_string_buffer(struct.pack("=Ii", _VERSION_3, 0))
     held = ctypes.create_string_buffer(24)

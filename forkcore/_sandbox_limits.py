@@ -46,6 +46,8 @@ class Limits:
         self.values = values
         self._bases: dict[str, int] = {}
         self._set: dict[str, tuple[int, int]] = {}
+        self._tasks: int | None = None
+        self._descriptors: list[int] | None = None
 
     def apply(self, name: str, *, vanishing: Collection[int] = (), is_alone: bool = False) -> None:
         """Set one of them.
@@ -73,9 +75,24 @@ class Limits:
         resource.setrlimit(kind, (limit, limit + reserve))
         self._set[name] = (limit, limit + reserve)
 
+    def count_early(self, user: int) -> None:
+        """Count what is in use, while this process can still see it: it is about to lose the sight of ``/proc``.
+
+        Args:
+            user: Number of the user that the process will be.
+        """
+        if "memory" in self.values:
+            self._bases["memory"] = _address_space()
+        if "processes" in self.values:
+            self._tasks = _count_tasks(user) + (user != os.getuid())  # this process will be one of them
+        if "open_files" in self.values:
+            self._descriptors = _open_descriptors()
+
     def memory_start(self, *_: object) -> int:
         """Give the address space that is mapped now."""
-        return self._bases.setdefault("memory", _address_space())
+        if "memory" not in self._bases:
+            self._bases["memory"] = _address_space()
+        return self._bases["memory"]
 
     def cpu_start(self, *_: object) -> int:
         """Give the whole seconds that were used until now."""
@@ -84,11 +101,13 @@ class Limits:
 
     def processes_start(self, _: object, is_alone: bool) -> int:  # noqa: FBT001 - as `apply` calls it
         """Count what is there now."""
-        return 1 if is_alone else _count_own_tasks()
+        if is_alone:
+            return 1
+        return _count_tasks(os.getuid()) if self._tasks is None else self._tasks
 
     def open_files_start(self, vanishing: Collection[int], _: object) -> int:
         """Count the descriptors that are in use below the one that will be the last."""
-        used = set(_open_descriptors()) - set(vanishing)
+        used = set(_open_descriptors() if self._descriptors is None else self._descriptors) - set(vanishing)
         self._bases["open_files"] = len(used)
         limit = self.values["open_files"]
         for fd in sorted(used):
@@ -113,12 +132,18 @@ class Limits:
         one: BaseException | None = error
         while one is not None and seen < _CHAIN:
             name = _limit_of(one)
-            is_elsewhere = isinstance(one, BlockingIOError) and _count_below() == 0  # of a file that does not block
+            is_elsewhere = isinstance(one, BlockingIOError) and not _has_company()  # of a file that does not block
             if name in self._set and not is_elsewhere:
-                return f"{NOTE}{name}={self.values[name]}: {_USED[name](self)}"
+                return f"{NOTE}{name}={self.values[name]}: {self._used(name)}"
             one = one.__cause__ or one.__context__
             seen += 1
         return None
+
+    def _used(self, name: str) -> str:
+        try:
+            return _USED[name](self)
+        except FileNotFoundError:
+            return "how much is used is not to be seen without /proc"
 
     def memory_used(self) -> str:
         """Say what was mapped."""
@@ -127,7 +152,7 @@ class Limits:
 
     def processes_used(self) -> str:
         """Say what runs."""
-        return f"{_count_below()} processes and threads beside the first are there now"
+        return f"{_count_below(os.getpid())} processes and threads beside the first are there now"
 
     def open_files_used(self) -> str:
         """Say what is open."""
@@ -220,9 +245,21 @@ def _is_open(fd: int) -> bool:
     return True
 
 
-def _count_below() -> int:
-    """Count the threads of this process but one, and the processes and threads below it."""
-    count, waiting = -1, [os.getpid()]
+def _has_company() -> bool:
+    """Tell whether this process has other threads, or has made processes; does without ``/proc``."""
+    if len(sys._current_frames()) > 1:
+        return True
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _count_below(root: int) -> int:
+    """Count the threads of a process but one, and the processes and threads below it."""
+    os.stat(f"/proc/{root}/task")
+    count, waiting = -1, [root]
     while waiting:
         pid = waiting.pop()
         try:
@@ -235,9 +272,8 @@ def _count_below() -> int:
     return count
 
 
-def _count_own_tasks() -> int:
-    """Count what RLIMIT_NPROC counts: processes and threads of this user, as far as they are to be seen."""
-    user = os.getuid()
+def _count_tasks(user: int) -> int:
+    """Count what RLIMIT_NPROC counts: processes and threads of a user, as far as they are to be seen."""
     count = 0
     for name in os.listdir("/proc"):
         if not name.isdigit():

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 0x1
+_NAMES = "/proc/self/uid_map"
 _APPARMOR = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
 
 
@@ -85,6 +86,7 @@ def enter_user() -> None:
     Raises:
         OSError: As `enter`.
     """
+    os.stat(_NAMES)  # before it is too late: without a name there the process would be nobody, for good
     if _apparmor_may_refuse() and not _is_allowed_user():
         raise OSError(errno.EACCES, "AppArmor restricts user namespaces")
     _unshare_user()
@@ -97,7 +99,7 @@ def _unshare_user() -> None:
     dumpable = system.prctl(system.PR_GET_DUMPABLE)
     system.prctl(system.PR_SET_DUMPABLE, 1)
     _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"{user} {user} 1")
+    _write(_NAMES, f"{user} {user} 1")
     _write("/proc/self/gid_map", f"{group} {group} 1")
     system.prctl(system.PR_SET_DUMPABLE, 1 if dumpable == 1 else 0)
 

@@ -51,6 +51,8 @@ class Application:
             OSError: A path is not there, or the system refused what it should allow.
         """
         if sys.platform == "linux":
+            if "/proc" in self.fields.get("hide", ()):
+                self.limits.count_early(self.fields["user"][0] if "user" in self.fields else os.getuid())
             self._enter_namespaces()
         else:
             self.missing += [
@@ -244,7 +246,11 @@ class Application:
         if "no_core_dumps" in self.fields:
             import resource
 
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            # Where cores go to a program (core_pattern begins with a pipe), the kernel takes no notice of a limit of 0;
+            # 1 keeps it from dumping there as well, see fs/coredump.c. A file would need a page.
+            is_forbidden = resource.getrlimit(resource.RLIMIT_CORE)[1] == 0
+            limit = 0 if is_forbidden or sys.platform != "linux" else 1
+            resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
         for name in self.limits.values:
             try:
                 self.limits.apply(name, vanishing=self._vanishing, is_alone=self._in_own_user)

@@ -43,6 +43,11 @@ class Bounds:
         """Whether the test sees, or may write, less of the file system."""
         return any(getattr(self.sandbox, name) for name in _FILE_SYSTEM) or self.sandbox.user == 0
 
+    @property
+    def hides_processes(self) -> bool:
+        """Whether the test sees no processes, not even its own."""
+        return "/proc" in self.sandbox.hide
+
 
 def make_bounds(item: pytest.Item, arguments: dict[str, Argument], policy: str) -> Bounds:
     """Make the bounds of a test.

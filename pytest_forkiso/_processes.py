@@ -131,7 +131,7 @@ class Processes:
             self._alive.remove(run)
             self._unregister(run)
             run.collect(self._settings.output_limit)
-            if run.has_died:
+            if run.has_died or run.is_blind:
                 run.leftovers = self._end_orphans(run)
             if run.has_died and run.is_reported:
                 self._report_death(run)

@@ -12,7 +12,7 @@ from pytest_forkiso._conversation import Conversation
 from pytest_forkiso._deadline import Deadline
 from pytest_forkiso._death import Death, Limits
 from pytest_forkiso._ending_steps import EndingSteps
-from pytest_forkiso._profiles import explain
+from pytest_forkiso._profiles import BOUNDS, explain
 from pytest_forkiso._reports import plain_location
 from pytest_forkiso._reruns import FIRST
 from pytest_forkiso._slots import read_output, read_text
@@ -246,6 +246,12 @@ class ForkedRun:
     def is_over(self) -> bool:
         """Nothing more will come of it."""
         return self.is_reaped or (self.last_word is not None and not self.timed_out)
+
+    @property
+    def is_blind(self) -> bool:
+        """Its sandbox hides all processes from it: it cannot end those that its test has left."""
+        bounds = self.test.stash.get(BOUNDS, None)
+        return bounds is not None and bounds.hides_processes
 
     @property
     def was_cut_off(self) -> bool:

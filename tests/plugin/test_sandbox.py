@@ -10,6 +10,8 @@ import pytest
 import sandbox_runs
 import sandbox_targets
 
+import helpers
+
 if TYPE_CHECKING:
     from inner import Suite
 
@@ -335,6 +337,28 @@ def test_a_crash_in_a_sandbox(suite: Suite) -> None:
     assert "in test_crash" in report.text
     assert report.section("Captured stdout call") == "before\n"
     assert "sleep 1000" in report.section("Leftover processes (teardown)")
+
+
+def test_leftovers_of_a_test_that_sees_no_processes(suite: Suite) -> None:
+    """They are ended after it, by pytest's own process; an audit of what can still be seen goes on."""
+    sandbox_runs.require_namespaces(sandbox_runs.IDENTITIES[0])
+    suite.write(
+        test_blind="""
+        import os, subprocess
+        from pathlib import Path
+        import pytest
+        @pytest.mark.forked(hide=["/proc"])
+        def test_it():
+            assert os.listdir("/proc") == []
+            Path("pid").write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
+            os.environ["LEFT"] = "1"
+        """
+    )
+    run = suite.run("-p", "forkiso", "--fork-audit")
+    assert run.outcomes() == {"test_it": "passed"}, run.out
+    assert "1 leftover process" in run.out
+    assert "environment: variable LEFT was added" in run.out
+    assert helpers.is_gone(int((suite.path / "pid").read_text()))
 
 
 def test_coverage_of_a_read_only_test(suite: Suite) -> None:

@@ -203,6 +203,14 @@ def test_capabilities_of_root() -> None:
         assert do(template, none, "mount_something", "/mnt").errno == "EPERM"
 
 
+def test_capabilities_of_who_cannot_drop_them() -> None:
+    """Programs could get them back where CAP_SETPCAP is missing: set-user-ID has no effect, then."""
+    with make_template("ordinary") as template:
+        assert do(template, None, "facts").result["no_new_privs"] == "0"
+        found = do(template, Sandbox(capabilities=()), "facts").result
+        assert (found["capabilities"], found["no_new_privs"]) == (0, "1")
+
+
 def test_a_user_namespace_gives_no_rights() -> None:
     """An ordinary user in namespaces of its own is as mighty as before: not at all."""
     require_namespaces("ordinary")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sandbox_runs import IDENTITIES, do, make_template, require_namespaces
+from sandbox_targets import ORDINARY
 
 import forkcore
 from forkcore import Sandbox, SandboxUnavailable
@@ -136,6 +137,46 @@ def test_processes_are_limited_without_user_namespaces_too() -> None:
     assert beyond.notes[0].startswith("sandbox limit processes=5: ")
 
 
+@pytest.mark.parametrize(
+    ("limit", "within", "beyond", "error"),
+    [
+        ({"memory": "64M"}, ("allocate", 50 * MEGABYTE), ("allocate", 65 * MEGABYTE), "MemoryError"),
+        ({"open_files": 5}, ("open_many", 5), ("open_many", 6), "OSError"),
+    ],
+    ids=["memory", "open_files"],
+)
+def test_limits_where_proc_is_hidden(
+    with_namespaces: forkcore.Template,
+    limit: dict[str, Any],
+    within: tuple[str, int],
+    beyond: tuple[str, int],
+    error: str,
+) -> None:
+    """What is in use is counted before it is; afterwards it cannot be said how much is used."""
+    sandbox = Sandbox(hide=["/proc"], **limit)
+    assert do(with_namespaces, sandbox, "names", "/proc").result == []
+    assert do(with_namespaces, sandbox, *within).result == within[1]
+    refused = do(with_namespaces, sandbox, *beyond)
+    assert refused.error == error
+    (name,) = limit
+    assert refused.notes[-1].startswith(f"sandbox limit {name}=")
+    assert refused.notes[-1].endswith("how much is used is not to be seen without /proc")
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_processes_where_proc_is_hidden(identity: str) -> None:
+    """They are counted before, or in a user namespace, and the user keeps its name."""
+    require_namespaces(identity)
+    sandbox = Sandbox(hide=["/proc"], processes=5, user="nobody" if identity == "root" else None)
+    with make_template(identity) as template:
+        assert do(template, sandbox, "user_number").result == (65534 if identity == "root" else ORDINARY)
+        assert do(template, sandbox, "fork_bomb", 5).result == 5
+        beyond = do(template, sandbox, "fork_bomb", 6)
+        assert beyond.errno == "EAGAIN"
+        assert beyond.notes == ("sandbox limit processes=5: how much is used is not to be seen without /proc",)
+        assert do(template, sandbox, "read_empty_pipe").notes == ()
+
+
 def test_open_files_are_counted_from_what_is_open(template: forkcore.Template) -> None:
     """So many, and no more; the error says so."""
     beyond = do(template, Sandbox(open_files=7), "open_many", 100)
@@ -171,7 +212,7 @@ def test_core_dumps_and_niceness(template: forkcore.Template) -> None:
     """No core files, and a lower priority than the template's."""
     before = do(template, None, "facts").result
     found = do(template, Sandbox(core_dumps=False, nice=3), "facts").result
-    assert found["core"] == [0, 0]
+    assert found["core"] == [1, 1]  # 0 does not keep the kernel from handing a core to a program
     assert found["nice"] == before["nice"] + 3
 
 
