@@ -72,7 +72,8 @@ class Sandbox:
             and the entries of ``sys.path`` are, without being named.
         hide: Paths that are empty for this process; those that are not there are left alone.
         network: False for no other network than a loopback device of its own; "none" for not even that.
-        signal_others: Whether it may send signals to processes that it has not made.
+        signal_others: Whether it may send signals to processes that it has not made; where it may not, killing all that
+            it sees, as by ``os.kill(-1, SIGKILL)``, ends none but those.
         hostname: Name of the machine, as this process sees it.
         user: Name or number of the user that it becomes, with that user's groups; for root.
         capabilities: Those that it keeps, as ``("net_raw",)``; None for all that it has.

@@ -30,6 +30,7 @@ from forkcore import _sandbox_namespaces as namespaces
 ORDINARY = 54321  # nobody is called that, and no system call gives it to who has no name
 _IO_URING_SETUP = 425
 _MS_SHARED = 0x100000  # of mount(2): what is mounted in one namespace is mounted in its copies as well
+_CLONE_NEWPID = 0x20000000
 _NAMESPACES = ("user", "mnt", "net", "uts")
 
 
@@ -86,6 +87,18 @@ def _enter_user_namespace_of_two() -> None:
     os.close(is_inside)
     if os.waitpid(pid, 0)[1]:
         raise RuntimeError("the users of the namespace could not be named")
+
+
+def enter_process_namespace() -> None:
+    """Go where no processes are to be seen but those that are made from there; returns in the first of them."""
+    if os.getuid() != 0:
+        namespaces.enter_user()
+    _sandbox_system.unshare(_CLONE_NEWPID | _sandbox_system.CLONE_NEWNS)
+    pid = os.fork()
+    if pid != 0:
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 0xFF)
+    _sandbox_system.mount("", "/", flags=_sandbox_system.MS_REC | _sandbox_system.MS_PRIVATE)
+    _sandbox_system.mount("proc", "/proc", "proc")
 
 
 def deny_calls(*numbers: int, number: int = errno.ENOSYS) -> None:
@@ -376,6 +389,22 @@ def shared_memory() -> int:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     return path.write_bytes(struct.pack("I", 7))
+
+
+def kill_all(outside: str) -> int:
+    """Kill all that this process may signal; gives the signal that ended one that it has made.
+
+    Args:
+        outside: The PID namespace in which this must not be done.
+    """
+    if str(Path("/proc/self/ns/pid").readlink()) == outside:
+        raise RuntimeError("there are others")
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            signal.pause()
+    os.kill(-1, signal.SIGKILL)
+    return os.WTERMSIG(os.waitpid(pid, 0)[1])
 
 
 def nothing(channel: socket.socket) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import pytest
@@ -146,6 +147,41 @@ def test_other_processes_cannot_be_signalled(
     assert bystander.poll() is None
     assert do(with_namespaces, sandbox, "kill_own_child").result == signal.SIGKILL
     assert do(with_namespaces, sandbox, "send_signal", 0, 0).error is None
+
+
+KILL_ALL = """
+import os, subprocess, sys
+sys.path[0] = os.getcwd()
+outside = os.readlink("/proc/self/ns/pid")
+import sandbox_targets
+sandbox_targets.enter_process_namespace()
+import forkcore, sandbox_runs
+bystander = subprocess.Popen(["sleep", "1000"])
+with sandbox_runs.make_template(sys.argv[1]) as template:
+    killed = sandbox_runs.do(template, forkcore.Sandbox(signal_others=False), "kill_all", outside)
+    template.ready(20)
+    print(killed.result, killed.status.code, bystander.poll())
+    try:
+        print(sandbox_runs.do(template, None, "kill_all", outside))
+    except forkcore.TemplateDied as died:
+        print(died)
+    print(bystander.wait(20) if sys.argv[1] == "root" else bystander.poll())
+"""
+
+
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_who_kills_all_that_it_sees_kills_its_own_alone(identity: str) -> None:
+    """And all others where that is not forbidden: in a world of this test's own, in which there is nobody else."""
+    require_landlock(6)
+    require_namespaces(IDENTITIES[0])
+    command = [sys.executable, "-c", KILL_ALL, identity]
+    here = Path(__file__).parent.parent
+    said = subprocess.run(command, cwd=here, check=False, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 0, said.stderr
+    bound, free, bystander = said.stdout.splitlines()
+    assert bound == f"{signal.SIGKILL:d} 0 None"
+    assert free == "the template of this child is gone, and its exit status with it"
+    assert bystander == (f"{-signal.SIGKILL:d}" if identity == "root" or not IS_ROOT else "None")
 
 
 def test_without_a_sandbox_a_bystander_can_be_killed(bystander: subprocess.Popen[bytes]) -> None:
