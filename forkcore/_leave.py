@@ -98,7 +98,7 @@ def leave(code: int) -> NoReturn:
             if stream is not None:
                 try:
                     stream.flush()
-                except (OSError, ValueError, AttributeError):
+                except Exception:  # noqa: BLE001 - it may be any object that the program has put there
                     code = code or 120  # what Python itself exits with where stdout cannot be flushed
         if code == _BY_INTERRUPT:
             _signal.signal(_signal.SIGINT, _signal.SIG_DFL)

@@ -17,7 +17,7 @@ from forkcore import _messages as m
 from forkcore._call import Call, pack_fork_failure, pair
 from forkcore._fds import open_missing_standard
 from forkcore._leave import BARRIER, call
-from forkcore._signals import ignore_children
+from forkcore._signals import ignore_children, send_signal
 from forkcore._template_loop import TemplateLoop
 from forkcore._wire import encode, encode_identifier
 
@@ -114,7 +114,7 @@ class Server(TemplateLoop):
         for pid, identifier in self._children.items():
             if identifier == wanted:
                 # Not reaped yet, so the pid can be nobody else's.
-                posix.kill(pid, number)
+                send_signal(pid, number)
                 return
 
     def _close(self, _frame: Frame) -> None:

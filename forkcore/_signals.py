@@ -6,6 +6,7 @@ Loaded by templates: it imports next to nothing.
 from __future__ import annotations
 
 import _signal
+import posix
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def take_signals() -> Any:
 
 def heed_children(wake: int) -> None:
     """Have the end of a child write a byte to a socket, which wakes ``poll``."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, (_signal.SIGCHLD,))
     _signal.signal(_signal.SIGCHLD, _NOTHING)
     _signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
 
@@ -49,3 +51,11 @@ def ignore_children() -> None:
     """Undo `heed_children`."""
     _signal.set_wakeup_fd(-1)
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to a child that has not been reaped, if the system allows it: it may be another user's by now."""
+    try:
+        posix.kill(pid, number)
+    except PermissionError:
+        return

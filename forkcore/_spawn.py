@@ -5,6 +5,7 @@ The same for both drivers: what comes back is a control socket and a process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -79,7 +80,9 @@ def fork_this_process(
     for stream in (sys.stdout, sys.stderr):
         # What is still in a buffer would be written by each child once more.
         if stream is not None:
-            stream.flush()
+            # It may be closed, or any object that the program has put there.
+            with contextlib.suppress(AttributeError, OSError, ValueError):
+                stream.flush()
     ours, theirs = socket_pair()
     try:
         pid = os.fork()

@@ -17,7 +17,7 @@ from forkcore import _messages as m
 from forkcore._call import Call, send_report
 from forkcore._fds import close_all, socket_pair, take_descriptors
 from forkcore._leave import BARRIER
-from forkcore._signals import heed_children, take_signals
+from forkcore._signals import heed_children, send_signal, take_signals
 from forkcore._title import Titler
 from forkcore._wire import HEAD_SIZE, Decoder, decode_identifier, encode
 from forkcore.errors import ProtocolError
@@ -159,7 +159,7 @@ class TemplateProcess:
     def _leave(self) -> NoReturn:
         """End with the parent, and with the children that asked to."""
         for pid in self._bound:
-            posix.kill(pid, _signal.SIGKILL)
+            send_signal(pid, _signal.SIGKILL)
         posix._exit(0)
 
     # Reporting.
@@ -187,7 +187,7 @@ class TemplateProcess:
             try:
                 pid, status, usage = posix.wait4(-1, posix.WNOHANG)
             except ChildProcessError:
-                self._report_lost()
+                self._reap_each()
                 return
             if pid == 0:
                 return
@@ -202,12 +202,24 @@ class TemplateProcess:
                 # Times and peak memory, by their places in the tuple.
                 self._out += EXITED_FRAME % (identifier, pid, status, usage[0] * 1e6, usage[1] * 1e6, usage[2])
 
-    def _report_lost(self) -> None:
-        """Eval code has waited for children that were not its own: their status is unknown."""
-        for pid, identifier in self._children.items():
-            self._out += EXITED_FRAME % (identifier, pid, -1, 0, 0, 0)
-        self._children.clear()
-        self._bound.clear()
+    def _reap_each(self) -> None:
+        """Ask for each child by itself, where another one may have waited for it: its status is unknown then."""
+        for pid, identifier in list(self._children.items()):
+            usage: Any = (0, 0, 0)
+            try:
+                ended, status, usage = posix.wait4(pid, posix.WNOHANG)
+            except ChildProcessError:
+                ended, status = pid, -1
+            if ended:
+                self._drain_inbox()
+                del self._children[pid]
+                self._bound.discard(pid)
+                self._out += EXITED_FRAME % (identifier, pid, status, usage[0] * 1e6, usage[1] * 1e6, usage[2])
+
+    def _heed_again(self) -> None:
+        """After any code has run here: it may have taken SIGCHLD, or waited for children that were not its own."""
+        heed_children(self._own_fds[1])
+        self._reap_each()
 
     def _drain_inbox(self) -> None:
         try:
@@ -242,7 +254,7 @@ class TemplateProcess:
             if stream is not None:
                 try:
                     stream.flush()
-                except (OSError, ValueError):
+                except Exception:  # noqa: BLE001, S112 - it may be any object that eval code has put there
                     continue  # its buffer stays, and each child shows the same error
         BARRIER.raise_again()
         # A collection in a child would write to every object, and so copy every page.

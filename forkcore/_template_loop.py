@@ -58,6 +58,8 @@ class TemplateLoop(TemplateProcess):
             self._has_changed = False
             if self._departure is not None:
                 yield self._departure
+            if self._used:
+                self._heed_again()
             poll, receive, close_control = self._poller.poll, self._control.recvmsg, self._control.close
             wake, inbox, own_fds, out, children = self._wake, self._inbox, self._own_fds, self._out, self._children
             own_title, own_name = self._title, name_of(self._title)
