@@ -30,6 +30,7 @@ class Plan(NamedTuple):
 
     Attributes:
         arguments: The command line.
+        argv: ``sys.argv`` of pytest's own process.
         descriptors: Of the output files.
         standard_input: Descriptor.
         workerinput: See `pytest_forkiso._worker`.
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
     """
 
     arguments: list[str]
+    argv: list[str]
     descriptors: list[int]
     standard_input: int
     workerinput: dict[str, Any]
@@ -55,6 +57,7 @@ def prepare(forks: int) -> None:
     Args:
         forks: How many there will be.
     """
+    orphan_adoption()()
     _hazards.refuse_threads()
     gc.freeze()
     _memory.spare_forks(forks)
@@ -70,6 +73,7 @@ def run(channel: socket.socket, packed: bytes) -> NoReturn:
     plan = Plan(*pickle.loads(packed))  # noqa: S301 - from pytest's own process
     os.setpgid(0, 0)
     os.dup2(plan.standard_input, 0)
+    sys.argv[:] = plan.argv
     orphan_adoption()()
     shared_death()()
     end = ChannelEnd(channel.detach())

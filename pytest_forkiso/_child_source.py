@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import forkcore
+from pytest_forkiso._file_template import TARGET as FILE_TARGET
 from pytest_forkiso._ladder import make_living_source, next_source, source_again
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
@@ -151,29 +152,29 @@ class ChildSource:
         """Tell whether another test can be started."""
         return bool(self._free)
 
-    def take(self, base: Snapshot | None = None) -> ForkedRun:
+    def take(self, base: Snapshot | None = None, root: forkcore.Template | None = None) -> ForkedRun:
         """Give a child that waits for its test, and its files; there must be a free slot.
 
         Args:
-            base: That the child is forked from; None for the template itself.
+            base: That the child is forked from; None for the template below all of them.
+            root: That template, where it is of the test's file alone; None for that of all tests.
         """
-        self.fork_ahead(1, base)
+        self.fork_ahead(1, base, root)
         slot = self._free.pop()
         slot.clear()
-        template = self._template(base)
+        root = root or self.template
+        template = root if base is None else base.template
         index = next(index for index, (origin, _) in enumerate(self._idle) if origin is template)
-        return ForkedRun(self._idle.pop(index)[1], slot, self._table, self.template, base)
+        return ForkedRun(self._idle.pop(index)[1], slot, self._table, root, base)
 
-    def fork_ahead(self, count: int, base: Snapshot | None = None) -> None:
+    def fork_ahead(self, count: int, base: Snapshot | None = None, root: forkcore.Template | None = None) -> None:
         """Have at least so many children ready; does not wait for them."""
-        template = self._template(base)
+        template = base.template if base is not None else root or self.template
+        target = self.source.target if root is None else FILE_TARGET
         missing = count - sum(origin is template for origin, _ in self._idle)
         for _ in range(missing):
-            child = template.fork().run(self.source.target, die_with_parent=True, reseed=False)
+            child = template.fork().run(target, die_with_parent=True, reseed=False)
             self._idle.append((template, child))
-
-    def _template(self, base: Snapshot | None) -> forkcore.Template:
-        return self.template if base is None else base.template
 
     def forget(self, template: forkcore.Template) -> None:
         """End the idle children of a template."""

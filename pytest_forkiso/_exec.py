@@ -20,6 +20,9 @@ from pytest_forkiso._slots import SlotTable
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Mapping
+
+    from pytest_forkiso import _bare
 
 
 class Plan(NamedTuple):
@@ -73,7 +76,7 @@ class CollectingSession(CollectedList):
 
     __name__ = PLUGIN_NAME  # what pluggy registers it as
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan | _bare.Plan) -> None:
         super().__init__()
         self._plan = plan
         self._errors: list[str] = []
@@ -128,11 +131,21 @@ class CollectingSession(CollectedList):
         settings = _bounds_config.read_bounds(self._config)
         for item in chosen:
             _bounds_config.attach_bounds(item, settings)
+        self._prepare(table, forks)
+
+    def _prepare(self, table: SlotTable, forks: int, items: Mapping[int, pytest.Item] | None = None) -> None:
+        """Prepare for the first fork.
+
+        Args:
+            table: The output files of children, consumed.
+            forks: How many there will be.
+            items: As for `InChild`.
+        """
         self.found.clear()
         _private.redirect_terminal(self._config, self._terminal).close()
         if not self._plan.is_worker:
             _worker.be_no_worker(self._config)
-        self._in_child = InChild(self._session, table, self._plan.output_limit)
+        self._in_child = InChild(self._session, table, self._plan.output_limit, items)
         self._in_child.prepare(forks)
 
     def snapshot(self) -> None:

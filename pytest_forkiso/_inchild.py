@@ -31,7 +31,7 @@ from pytest_forkiso._tracebacks import describe_error
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from pytest_forkiso._sandboxed import SandboxedTest
     from pytest_forkiso._slots import Slot, SlotTable
@@ -77,8 +77,23 @@ class InChild:
     Made in pytest's own process, before the template is forked from it; forks get it with the rest of the memory.
     """
 
-    def __init__(self, session: pytest.Session, table: SlotTable, output_limit: int) -> None:
+    def __init__(
+        self,
+        session: pytest.Session,
+        table: SlotTable,
+        output_limit: int,
+        items: Mapping[int, pytest.Item] | None = None,
+    ) -> None:
+        """Make it.
+
+        Args:
+            session: After collection.
+            table: The output files of children.
+            output_limit: Bytes that are kept of the output of each phase.
+            items: The tests by their places in the whole run; None where the session has all of them.
+        """
         self._session = session
+        self._items: Mapping[int, pytest.Item] | Sequence[pytest.Item] = session.items if items is None else items
         self._config = session.config
         self._table = table
         self._output_limit = output_limit
@@ -88,7 +103,7 @@ class InChild:
         self._collects_all = read_collected(self._config) == "all"
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
-        self._snapshots = Snapshots(session, table, self._stream, output_limit)
+        self._snapshots = Snapshots(session, self._items, table, self._stream, output_limit)
         self._intact = Intact()
         self._audit_kind = read_audit(self._config)
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
@@ -154,7 +169,9 @@ class InChild:
         end = ChannelEnd(channel.detach())
         order = Order(*end.receive()[1:])
         leave_orphaned(end, order)
-        self.obey(end, order, self._session.items[order.position], time.monotonic())
+        item = self._items[order.position]
+        _private.set_nodeid(item, order.nodeid)  # where tests share one, the same item stands for several
+        self.obey(end, order, item, time.monotonic())
 
     def obey(self, end: ChannelEnd, order: Order, item: pytest.Item, started: float) -> NoReturn:
         """Run one test, and end the process.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pytest_forkiso._child_source import ChildSource
+    from pytest_forkiso._file_templates import FileTemplates
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._sharing import Sharing
     from pytest_forkiso._snapshot import Snapshot
@@ -87,9 +88,10 @@ class Loss(NamedTuple):
 class Losses:
     """Finds templates that are gone."""
 
-    def __init__(self, source: ChildSource, sharing: Sharing, statistics: Statistics) -> None:
+    def __init__(self, source: ChildSource, sharing: Sharing, files: FileTemplates, statistics: Statistics) -> None:
         self._source = source
         self._sharing = sharing
+        self._files = files
         self._found = statistics.losses
         self._noted: list[forkcore.Template] = []
         self._silenced: list[forkcore.Template] = []
@@ -103,6 +105,9 @@ class Losses:
         runs = list(running)
         for template in [self._source.template, *(run.template for run in runs)]:
             self._note(template, runs, None)
+        for template in self._files.lost():
+            self._note(template, runs, None)
+            self._files.drop_lost(template)
         for snapshot in self._sharing.lost():
             self._note(snapshot.template, runs, snapshot)
             self._sharing.drop_lost(snapshot)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_forkiso._child_source import ChildSource
     from pytest_forkiso._config import Settings
+    from pytest_forkiso._file_templates import FileTemplates
     from pytest_forkiso._losses import Losses
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._sharing import Sharing
@@ -42,6 +43,7 @@ class Processes:
         *,
         selector: selectors.BaseSelector,
         sharing: Sharing,
+        files: FileTemplates,
         losses: Losses,
         report_death: Callable[[ForkedRun], None],
     ) -> None:
@@ -54,6 +56,7 @@ class Processes:
             statistics: Of the run.
             selector: Waited at; others have registered there as well.
             sharing: Of fixtures; has deadlines of its own.
+            files: Templates of files; as for sharing.
             losses: Finds templates that are gone.
             report_death: Called with each that was reported to the end and has then not ended as it should.
         """
@@ -63,6 +66,7 @@ class Processes:
         self._statistics = statistics
         self._selector = selector
         self._sharing = sharing
+        self._files = files
         self._losses = losses
         self._report_death = report_death
         self._alive: list[ForkedRun] = []
@@ -89,7 +93,7 @@ class Processes:
 
     def wait(self, longest: float = LONGEST_WAIT) -> None:
         """Wait for something to happen, for some seconds at most, and take in what it is."""
-        timed: list[ForkedRun | Sharing] = [*self._alive, self._sharing]
+        timed: list[ForkedRun | Sharing | FileTemplates] = [*self._alive, self._sharing, self._files]
         deadlines = [left for each in timed if (left := each.seconds_left()) is not None]
         if any(run.child.returncode is not None for run in self._alive):
             deadlines.append(0.0)  # its end was heard of on the way to something else: nothing more would wake us
@@ -137,6 +141,7 @@ class Processes:
                 self._report_death(run)
             self._tell_end(run)
             self._give_back(run)
+        self._files.sweep([run.origin for run in self._alive])
 
     def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
         others = {pid for other in self._alive if other is not run and (pid := other.pid) is not None}
@@ -144,7 +149,7 @@ class Processes:
         adopters = [template for template in templates if template.is_usable]
         if not adopters:
             return []
-        known = others | self._source.idle_pids() | self._sharing.pids()
+        known = others | self._source.idle_pids() | self._sharing.pids() | self._files.pids()
         left = _leftovers.end_orphans(adopters[-1].pid, known)
         self._statistics.leftovers += len(left)
         return left

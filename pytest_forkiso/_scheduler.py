@@ -12,6 +12,7 @@ from pytest_forkiso._child_source import AHEAD, ChildSource
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._durations import Durations
+from pytest_forkiso._file_templates import FileTemplates
 from pytest_forkiso._losses import Losses
 from pytest_forkiso._order import StartOrder
 from pytest_forkiso._processes import LONGEST_WAIT, Processes
@@ -51,7 +52,8 @@ class Scheduler:
         self._watches: list[ControlWatch] = []
         self._watch_template()
         self._sharing = Sharing(session, settings, source, self._selector, replay=replay, statistics=statistics)
-        self._losses = Losses(source, self._sharing, statistics)
+        self._files = FileTemplates(session, settings, source, self._selector, statistics)
+        self._losses = Losses(source, self._sharing, self._files, statistics)
         self._left_out = 0  # tests that are not run, since too many templates were lost
         self._durations = Durations(session.config)
         # Tests of one node stay together where they share its fixtures.
@@ -75,6 +77,7 @@ class Scheduler:
             statistics,
             selector=self._selector,
             sharing=self._sharing,
+            files=self._files,
             losses=self._losses,
             report_death=self._reporter.report_death,
         )
@@ -175,6 +178,7 @@ class Scheduler:
         self._forget_tests()
         self._processes.abandon()
         self._sharing.close()
+        self._files.close()
         self._reporter.close()
         for watch in self._watches:
             watch.close()
@@ -187,7 +191,7 @@ class Scheduler:
         self._take_turns()
         while len(self._waiting) and self._has_room() and self._has_child():
             turn, is_next = self._waiting.choose()
-            run = self._source.take(self._sharing.base(turn.item))
+            run = self._source.take(self._sharing.base(turn.item), self._files.root(turn.item))
             if is_next:
                 self._reporter.enqueue(run, turn.item)
             else:
@@ -212,7 +216,7 @@ class Scheduler:
             try:
                 if not self._is_ready():
                     return False
-                self._source.fork_ahead(1, self._sharing.base(next(self._waiting.upcoming())))
+                self._fork_for(next(self._waiting.upcoming()), 1)
             except forkcore.TemplateDied:
                 self._processes.note_losses()
             else:
@@ -229,6 +233,7 @@ class Scheduler:
         if len(self._processes) or not self._sharing.is_dismantled(next(self._waiting.upcoming())):
             return False
         kind = self._source.source.choice.kind
+        self._files.close_all()
         self._source.renew()
         self._watch_template()
         if self._source.source.choice.kind != kind:
@@ -236,7 +241,9 @@ class Scheduler:
         return True
 
     def _is_ready(self) -> bool:
-        """Tell whether the fixtures that the next test shares are set up; where they are not, see to it."""
+        """Tell whether what the next test starts from is there; where it is not, see to it."""
+        if not self._files.is_ready(self._known):
+            return False
         if not self._sharing.is_on:
             return True
         if self._sharing.is_ready(self._waiting.upcoming):
@@ -246,14 +253,21 @@ class Scheduler:
 
     def _fork_ahead(self) -> None:
         with contextlib.suppress(forkcore.TemplateDied):  # that is noted when the next test is to be started
-            if not self._sharing.is_on:
-                # Where tests are told one by one, one that follows is all that is known.
-                is_last = not len(self._waiting) and self._reporter.following is None
-                self._source.fork_ahead(0 if is_last else AHEAD)
-            elif len(self._waiting):
-                item = next(self._waiting.upcoming())
-                if self._sharing.has_all(item):
-                    self._source.fork_ahead(AHEAD, self._sharing.base(item))
+            item = next(self._known(), None)
+            if item is None or not self._source.template.is_usable or not self._files.is_ready(self._known):
+                return
+            if not self._sharing.is_on or (len(self._waiting) and self._sharing.has_all(item)):
+                self._fork_for(item, AHEAD)
+
+    def _fork_for(self, item: pytest.Item, count: int) -> None:
+        """Have children ready that a test can start from; does not wait for them."""
+        self._source.fork_ahead(count, self._sharing.base(item), self._files.root(item))
+
+    def _known(self) -> Iterator[pytest.Item]:
+        """Give the tests that are not started, in their order, and the one after them, where that is told."""
+        yield from self._waiting.upcoming()
+        if self._reporter.following is not None:
+            yield self._reporter.following
 
     def _has_room(self) -> bool:
         """Tell whether one more test may run; those that wait for their turn to be reported do not count."""
@@ -290,6 +304,8 @@ class Scheduler:
     def _climb(self, run: ForkedRun) -> bool:
         """Let tests come from another source, where a child shows no life; tell whether there is one."""
         death = run.death()
+        if self._files.refuse(run.origin, death.summary()):
+            return True
         if run.origin is self._source.template:
             if not self._source.climb(death.summary()):
                 return False

@@ -20,7 +20,7 @@ from pytest_forkiso._stream import ChannelEnd, ReportStream, flush_streams
 from pytest_forkiso._tracebacks import describe_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pytest_forkiso._events import Event
     from pytest_forkiso._slots import SlotTable
@@ -59,8 +59,16 @@ class Snapshots:
     A process has what was set up in those that it was forked from, and tears down what it has set up itself.
     """
 
-    def __init__(self, session: pytest.Session, table: SlotTable, stream: ReportStream, output_limit: int) -> None:
+    def __init__(
+        self,
+        session: pytest.Session,
+        items: Mapping[int, pytest.Item] | Sequence[pytest.Item],
+        table: SlotTable,
+        stream: ReportStream,
+        output_limit: int,
+    ) -> None:
         self._session = session
+        self._items = items
         self._config = session.config
         self._table = table
         self._stream = stream
@@ -79,7 +87,7 @@ class Snapshots:
         end = ChannelEnd(channel.detach())
         kind, position, slot_number, *values = end.receive()
         end.send(("alive",))
-        item = self._session.items[position]
+        item = self._items[position]
         slot = self._table.slots[slot_number]
         prepare()
         if faults >= 0:

@@ -34,6 +34,7 @@ def make_template(request: Request) -> forkcore.Template:
     standard_input = _private.standard_input(config)
     plan = _bare.Plan(
         arguments=arguments(config),
+        argv=list(sys.argv),
         descriptors=table.descriptors,
         standard_input=standard_input,
         workerinput=_worker.worker_input(config),
@@ -45,7 +46,7 @@ def make_template(request: Request) -> forkcore.Template:
     descriptors = [*table.descriptors, *({standard_input} - {0})]
     template = _load_plugin_modules(_execute(config, descriptors), config) or _execute(config, descriptors)
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
-    template.preload("pytest", *sorted(ours), "pytest_forkiso._bare", "pytest_forkiso.plugin")
+    template.preload("pytest", *sorted(ours), "pytest_forkiso._file_session", "pytest_forkiso.plugin")
     code = f"import pytest_forkiso._bare as bare; bare.prepare({request.forks})"
     return prepare(template.send_arg(pickle.dumps(tuple(plan))), request, code)
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 TIMES = 1001
 """So many times to a child are kept, the last ones; of each worker, where there are some."""
-_COUNTS = ("children", "crashes", "timeouts", "leftovers", "snapshots")
+_COUNTS = ("children", "crashes", "timeouts", "leftovers", "snapshots", "files")
 
 
 @dataclasses.dataclass
 class Statistics:
-    """Counts of one session, or of all workers of pytest-xdist's; of constant size however many tests run."""
+    """Counts of one session, or of all workers of pytest-xdist's; its size does not grow with tests."""
 
     children: int = 0
     crashes: int = 0
@@ -27,9 +27,11 @@ class Statistics:
     leftovers: int = 0
     template_bytes: int = 0
     snapshots: int = 0
+    files: int = 0
     climbs: list[tuple[str, str, str, str]] = dataclasses.field(default_factory=list)
     losses: list[Loss] = dataclasses.field(default_factory=list)
     successors: list[Choice] = dataclasses.field(default_factory=list)
+    alone: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     unshared: dict[str, str] = dataclasses.field(default_factory=dict)
     fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=TIMES))
     workers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
@@ -68,6 +70,8 @@ class Statistics:
         ]
         if self.snapshots:
             parts.append(_count(self.snapshots, "snapshot of fixtures", "snapshots of fixtures"))
+        if self.files:
+            parts.append(_count(self.files, "template of a file", "templates of files"))
         if verbose:
             if self.template_bytes:
                 parts.append(f"template {self.template_bytes / 1e6:.0f} MB")
@@ -78,6 +82,13 @@ class Statistics:
         if self.uncounted:
             parts.append(f"without those of {', '.join(self.uncounted)}, which crashed")
         return f"forkiso: {_count(self.children, 'child', 'children')} forked, " + ", ".join(parts)
+
+    def files_alone(self) -> list[str]:
+        """Give lines for test files that each of their tests has loaded by itself."""
+        return [
+            f"forkiso: each test of {', '.join(files)} has loaded its file by itself, because {why}"
+            for why, files in self.alone.items()
+        ]
 
     def findings(self) -> list[str]:
         """Give lines for what did not go as it should: other sources, templates that were lost, fixtures not shared."""

@@ -113,8 +113,9 @@ class WorkerSummary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Send it with the worker's last word."""
         config: Any = session.config
-        note = self._forked.template_line(config)
-        config.workeroutput[_STATISTICS] = self._forked.statistics.pack([] if note is None else [note])
+        statistics, note = self._forked.statistics, self._forked.template_line(config)
+        alone = statistics.files_alone() if config.get_verbosity() > 0 else []
+        config.workeroutput[_STATISTICS] = statistics.pack([*([] if note is None else [note]), *alone])
 
 
 class Controller:

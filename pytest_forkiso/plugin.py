@@ -115,6 +115,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     statistics = config.stash[_SESSION].statistics
+    verbose = config.get_verbosity() > 0
     if statistics.children and config.get_verbosity() > -2:  # noqa: PLR2004 - not under -qq
-        for line in [*statistics.findings(), statistics.line(verbose=config.get_verbosity() > 0)]:
+        alone = statistics.files_alone() if verbose else []
+        for line in [*statistics.findings(), *alone, statistics.line(verbose=verbose)]:
             terminalreporter.write_line(line)

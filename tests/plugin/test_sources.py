@@ -64,9 +64,9 @@ IMPORTS = """
 """
 
 
-@pytest.mark.parametrize(("source", "processes"), [("fork", 1), ("exec", 2), ("early", 2), ("bare", 4)])
+@pytest.mark.parametrize(("source", "processes"), [("fork", 1), ("exec", 2), ("early", 2), ("bare", 2)])
 def test_how_often_a_test_module_is_imported(suite: Suite, source: str, processes: int) -> None:
-    """Once in pytest, once in a template that collects; in each child of a bare one."""
+    """Once in pytest, and once in a template that collects: that of all tests, or of its file."""
     suite.write(test_it=IMPORTS)
     run = suite.forked("--fork-template", source)
     assert run.code == 0, run.out

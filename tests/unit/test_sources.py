@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _descriptors, _exec, _late_imports, _source_exec
+from pytest_forkiso import _collected, _descriptors, _late_imports, _source_exec
 from pytest_forkiso._imports import ImportWatch
 from pytest_forkiso._plugin_modules import importable
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def test_equal_node_ids_are_numbered() -> None:
     """Each is told apart from those before it."""
-    assert _exec.numbered(["a", "b", "a", "a"]) == [("a", 0), ("b", 0), ("a", 1), ("a", 2)]
+    assert _collected.numbered(["a", "b", "a", "a"]) == [("a", 0), ("b", 0), ("a", 1), ("a", 2)]
 
 
 def test_the_order_of_node_ids_is_no_difference() -> None:

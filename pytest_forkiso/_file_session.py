@@ -1,0 +1,159 @@
+"""What runs in the template of one test file: a fork of a bare one that collects the file, once for all tests."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import forkcore
+from pytest_forkiso import _bare, _bounds_config, _leftovers
+from pytest_forkiso._exec import CollectingSession
+from pytest_forkiso._inchild import orphan_adoption
+from pytest_forkiso._judgement import Watch
+from pytest_forkiso._slots import SlotTable
+from pytest_forkiso._stream import ChannelEnd, flush_streams
+from pytest_forkiso._tracebacks import describe_error
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+
+class WantedTest(NamedTuple):
+    """A test of the file.
+
+    Attributes:
+        position: Among the items of pytest's own process.
+        nodeid: That it had when it was collected.
+        number: Which of the tests with this node id, from 0.
+    """
+
+    position: int
+    nodeid: str
+    number: int
+
+
+class FilePlan(NamedTuple):
+    """What the template of a file has to know, beside the plan of all bare children; crosses as a pickle.
+
+    Attributes:
+        path: Of the file.
+        root: Folder of the project.
+        tests: That are to be found there.
+    """
+
+    path: str
+    root: str
+    tests: list[WantedTest]
+
+
+class Unfit(Exception):
+    """The template must not be forked, or lacks a test; the text is the end of a sentence.
+
+    Attributes:
+        is_common: What all files load is enough for that.
+    """
+
+    def __init__(self, reason: str, *, is_common: bool = False) -> None:
+        super().__init__(reason)
+        self.is_common = is_common
+
+
+class FileSession(CollectingSession):
+    """A session of pytest that collects one file, looks at itself, and then waits to be forked."""
+
+    def __init__(self, plan: _bare.Plan, file: FilePlan) -> None:
+        self._file = file
+        self._watch = Watch(Path(file.root))
+        super().__init__(plan)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+        """Look at what conftest files open, and not at what plugins do for themselves."""
+        try:
+            return (yield)
+        finally:
+            self._watch.pause()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Choose the file: ini file, root directory and initial conftest files are those of the whole run by now."""
+        config.args[:] = [self._file.path]
+
+    def make_ready(self, table: SlotTable) -> None:
+        """Collect, and prepare for the first fork.
+
+        Args:
+            table: The output files of children, consumed.
+
+        Raises:
+            Unfit: This process must not be forked, or has not found its tests.
+        """
+        self._watch.resume()
+        self._object(is_common=True)
+        collected = self.collect()
+        self._watch.finish()
+        if collected.errors:
+            raise Unfit("it could not be collected")
+        items = self._find()
+        self._object(is_common=False)
+        settings = _bounds_config.read_bounds(self._config)
+        for item in items.values():
+            _bounds_config.attach_bounds(item, settings)
+        self._prepare(table, len(items), items)
+
+    def _object(self, *, is_common: bool) -> None:
+        reasons = [*self._watch.judge().reasons, *(f"it has started {left.command!r}" for left in _leftovers.below())]
+        if reasons:
+            raise Unfit("; ".join(reasons), is_common=is_common)
+
+    def _find(self) -> dict[int, pytest.Item]:
+        """Find the tests among those that were collected, whatever plugins deselect here, or among those of plugins."""
+        by_nodeid: dict[str, list[pytest.Item]] = {}
+        for nodeid, item in self.found:
+            by_nodeid.setdefault(nodeid, []).append(item)
+        by_nodeid = {item.nodeid: [item] for item in self._session.items} | by_nodeid
+        items = {}
+        for test in self._file.tests:
+            if test.nodeid not in by_nodeid:
+                raise Unfit(f"it has no {test.nodeid} in a process of its own")
+            twins = by_nodeid[test.nodeid]
+            items[test.position] = twins[test.number % len(twins)]  # of a file that is named twice, there is one here
+        return items
+
+
+def collect(packed: bytes) -> FileSession | None:
+    """Collect in this process, a template, and answer; called by code that pytest's own process sends.
+
+    The plan of all bare children, and a channel for the answer, were sent before.
+
+    Args:
+        packed: The plan of the file, pickled.
+
+    Returns:
+        The session; None where no child may be forked from here.
+    """
+    plan_of_all, channel = forkcore.take_args()
+    plan = _bare.Plan(*pickle.loads(plan_of_all))  # noqa: S301 - from pytest's own process
+    end = ChannelEnd(channel.detach())
+    end.send(("alive",))
+    orphan_adoption()()
+    os.dup2(plan.standard_input, 0)
+    sys.argv[:] = plan.argv
+    session = None
+    try:
+        session = FileSession(plan, pickle.loads(packed))  # noqa: S301 - as above
+        session.make_ready(SlotTable(plan.descriptors))
+        word: tuple[object, ...] = ("ready",)
+    except Unfit as error:
+        word = ("unfit", str(error), error.is_common)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, a child that loads the file by itself shows it
+        word = ("unfit", describe_error(error).strip().splitlines()[-1], False)
+    flush_streams()
+    end.send(word)
+    end.close()
+    return session
