@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TextIO
 import pytest
 
 from pytest_forkiso import _bounds_config, _hazards, _memory, _private, _worker
-from pytest_forkiso._collected import CollectedList
+from pytest_forkiso._collected import CollectedList, name_of
 from pytest_forkiso._inchild import InChild, Order, leave_orphaned, orphan_adoption, shared_death
 from pytest_forkiso._inner import PLUGIN_NAME
 from pytest_forkiso._slots import SlotTable, read_text
@@ -36,6 +36,7 @@ class Plan(NamedTuple):
         workerinput: See `pytest_forkiso._worker`.
         is_worker: pytest's own process is a worker of pytest-xdist.
         renamed: Node ids of tests as they were collected, by those that plugins have given to them since.
+        elsewhere: By place in the whole run, paths of files whose tests' node ids do not say where they are.
         twins: By place in the whole run, numbers of tests that have the node id of others, see `_collected.twins`.
         output_limit: Bytes that are kept of the output of each phase.
     """
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     workerinput: dict[str, Any]
     is_worker: bool
     renamed: dict[str, str]
+    elsewhere: dict[int, str]
     twins: dict[int, int]
     output_limit: int
 
@@ -120,7 +122,8 @@ class OneTestSession(CollectedList):
     def pytest_configure(self, config: pytest.Config) -> None:
         _worker.set_options(config)
         # Ini file, root directory and initial conftest files are those of the whole run by now.
-        config.args[:] = [str(config.rootpath / self._order.nodeid.partition("::")[0])]
+        within = str(config.rootpath / self._order.nodeid.partition("::")[0])
+        config.args[:] = [self._plan.elsewhere.get(self._order.position, within)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -148,8 +151,10 @@ class OneTestSession(CollectedList):
 
     def _find(self, session: pytest.Session) -> pytest.Item | None:
         """Find the test among those that were collected, whatever plugins deselect here, or among those of plugins."""
+        is_elsewhere = self._order.position in self._plan.elsewhere
         nodeid = self._plan.renamed.get(self._order.nodeid, self._order.nodeid)
-        found = [item for known, item in self.found if known == nodeid]
+        name = name_of(nodeid, is_elsewhere=is_elsewhere)
+        found = [item for known, item in self.found if name_of(known, is_elsewhere=is_elsewhere) == name]
         found = found or [item for item in session.items if item.nodeid == nodeid]
         if not found:
             return None

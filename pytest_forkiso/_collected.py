@@ -31,6 +31,14 @@ class CollectedList:
         return [nodeid for nodeid, _ in self.found]
 
 
+def file_of(item: pytest.Item) -> str:
+    """Give the path of what has to be collected so that there is this test: its file, for most."""
+    within = item.nodeid.partition("::")[0]
+    path = item.config.rootpath / within
+    # Of tests outside of the root directory, node ids do not say where they are.
+    return str(path if within and path.exists() else item.path)
+
+
 def renamed(config: pytest.Config) -> dict[str, str]:
     """Give the node ids that tests of this process had when they were collected, where plugins have changed them.
 
@@ -45,6 +53,16 @@ def renamed(config: pytest.Config) -> dict[str, str]:
     return {item.nodeid: nodeid for nodeid, item in found if item.nodeid != nodeid}
 
 
+def elsewhere(config: pytest.Config, items: Iterable[pytest.Item]) -> dict[int, str]:
+    """Give the paths of files that node ids do not tell, those outside of the root directory, by tests' places."""
+    paths = {}
+    for place, item in enumerate(items):
+        path = file_of(item)
+        if path != str(config.rootpath / item.nodeid.partition("::")[0]):
+            paths[place] = path
+    return paths
+
+
 def twins(config: pytest.Config, items: Iterable[pytest.Item]) -> dict[int, int]:
     """Tell tests with the same node id apart.
 
@@ -53,13 +71,25 @@ def twins(config: pytest.Config, items: Iterable[pytest.Item]) -> dict[int, int]
         items: Those that it runs.
 
     Returns:
-        By place among the items, how many others with its node id were collected before, where there were any.
+        By place among the items, how many others with its node id were collected before from the same file, where there
+        were any.
     """
     known = config.pluginmanager.get_plugin(NAME)
     found = known.found if isinstance(known, CollectedList) else []
-    places = numbered([nodeid for nodeid, _ in found])
+    places = numbered([f"{item.path} {nodeid}" for nodeid, item in found])
     later = {id(item): number for (_, item), (_, number) in zip(found, places, strict=True) if number}
     return {place: later[id(item)] for place, item in enumerate(items) if id(item) in later}
+
+
+def name_of(nodeid: str, *, is_elsewhere: bool) -> str:
+    """Give what a test is found by where its file alone is collected.
+
+    Args:
+        nodeid: As it was collected.
+        is_elsewhere: The file is outside of the root directory. What stands before the first ``::`` depends on the
+            command line then.
+    """
+    return nodeid.partition("::")[2] if is_elsewhere else nodeid
 
 
 def numbered(nodeids: list[str]) -> list[tuple[str, int]]:

@@ -12,9 +12,12 @@ import pytest
 
 import forkcore
 from pytest_forkiso import _bare, _bounds_config, _leftovers
+from pytest_forkiso._collected import name_of
+from pytest_forkiso._config import learns_preload
 from pytest_forkiso._exec import CollectingSession
 from pytest_forkiso._inchild import orphan_adoption
 from pytest_forkiso._judgement import Watch
+from pytest_forkiso._late_imports import outermost
 from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._stream import ChannelEnd, flush_streams
 from pytest_forkiso._tracebacks import describe_error
@@ -28,12 +31,12 @@ class WantedTest(NamedTuple):
 
     Attributes:
         position: Among the items of pytest's own process.
-        nodeid: That it had when it was collected.
-        number: Which of the tests with this node id, from 0.
+        name: What it is found by, see `_collected.name_of`.
+        number: Which of the tests with this name, from 0.
     """
 
     position: int
-    nodeid: str
+    name: str
     number: int
 
 
@@ -42,11 +45,13 @@ class FilePlan(NamedTuple):
 
     Attributes:
         path: Of the file.
+        is_elsewhere: It is outside of the root directory.
         root: Folder of the project.
         tests: That are to be found there.
     """
 
     path: str
+    is_elsewhere: bool
     root: str
     tests: list[WantedTest]
 
@@ -69,6 +74,7 @@ class FileSession(CollectingSession):
     def __init__(self, plan: _bare.Plan, file: FilePlan) -> None:
         self._file = file
         self._watch = Watch(Path(file.root))
+        self._known = frozenset(sys.modules)
         super().__init__(plan)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -84,11 +90,14 @@ class FileSession(CollectingSession):
         """Choose the file: ini file, root directory and initial conftest files are those of the whole run by now."""
         config.args[:] = [self._file.path]
 
-    def make_ready(self, table: SlotTable) -> None:
+    def make_ready(self, table: SlotTable) -> list[str]:
         """Collect, and prepare for the first fork.
 
         Args:
             table: The output files of children, consumed.
+
+        Returns:
+            Names of modules that the file has imported, where that is to be learned from.
 
         Raises:
             Unfit: This process must not be forked, or has not found its tests.
@@ -105,6 +114,9 @@ class FileSession(CollectingSession):
         for item in items.values():
             _bounds_config.attach_bounds(item, settings)
         self._prepare(table, len(items), items)
+        return (
+            outermost(name for name in sys.modules if name not in self._known) if learns_preload(self._config) else []
+        )
 
     def _object(self, *, is_common: bool) -> None:
         reasons = [*self._watch.judge().reasons, *(f"it has started {left.command!r}" for left in _leftovers.below())]
@@ -113,15 +125,15 @@ class FileSession(CollectingSession):
 
     def _find(self) -> dict[int, pytest.Item]:
         """Find the tests among those that were collected, whatever plugins deselect here, or among those of plugins."""
-        by_nodeid: dict[str, list[pytest.Item]] = {}
+        by_name: dict[str, list[pytest.Item]] = {}
         for nodeid, item in self.found:
-            by_nodeid.setdefault(nodeid, []).append(item)
-        by_nodeid = {item.nodeid: [item] for item in self._session.items} | by_nodeid
+            by_name.setdefault(name_of(nodeid, is_elsewhere=self._file.is_elsewhere), []).append(item)
+        by_name = {item.nodeid: [item] for item in self._session.items} | by_name
         items = {}
         for test in self._file.tests:
-            if test.nodeid not in by_nodeid:
-                raise Unfit(f"it has no {test.nodeid} in a process of its own")
-            twins = by_nodeid[test.nodeid]
+            if test.name not in by_name:
+                raise Unfit(f"it has no {test.name} in a process of its own")
+            twins = by_name[test.name]
             items[test.position] = twins[test.number % len(twins)]  # of a file that is named twice, there is one here
         return items
 
@@ -147,8 +159,7 @@ def collect(packed: bytes) -> FileSession | None:
     session = None
     try:
         session = FileSession(plan, pickle.loads(packed))  # noqa: S301 - as above
-        session.make_ready(SlotTable(plan.descriptors))
-        word: tuple[object, ...] = ("ready",)
+        word: tuple[object, ...] = ("ready", session.make_ready(SlotTable(plan.descriptors)))
     except Unfit as error:
         word = ("unfit", str(error), error.is_common)
     except BaseException as error:  # noqa: BLE001 - whatever it is, a child that loads the file by itself shows it

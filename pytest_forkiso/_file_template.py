@@ -34,6 +34,7 @@ class FileTemplate:
     Attributes:
         template: Forked from the bare one.
         is_ready: Its children may be forked.
+        imported: Names of modules that its collection has imported, where that is to be learned from.
         objection: Why not; empty where it is ready, or still collects.
         is_common: The objection holds for all files.
     """
@@ -53,6 +54,7 @@ class FileTemplate:
         """
         self.template = template
         self.is_ready = False
+        self.imported: list[str] = []
         self.objection = ""
         self.is_common = False
         self._selector = selector
@@ -90,6 +92,7 @@ class FileTemplate:
             self._deadline.note_life()
             if word == "ready":
                 self.is_ready = True
+                (self.imported,) = values
             elif word == "unfit":
                 self.objection, self.is_common = values
         if self.is_ready:

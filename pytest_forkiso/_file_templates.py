@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from typing import TYPE_CHECKING
 
-from pytest_forkiso._collected import renamed, twins
+from pytest_forkiso._collected import elsewhere, file_of, name_of, renamed, twins
 from pytest_forkiso._config import item_timeout
 from pytest_forkiso._file_session import FilePlan, WantedTest
 from pytest_forkiso._file_template import FileTemplate
+from pytest_forkiso._late_imports import KEY
 
 if TYPE_CHECKING:
     import selectors
@@ -43,7 +45,7 @@ class FileTemplates:
         self._statistics = statistics
         self._current: tuple[str, FileTemplate] | None = None
         self._former: list[FileTemplate] = []
-        self._positions: dict[str, list[int]] | None = None
+        self._found: dict[str, list[int]] = {}
         self._alone: set[str] = set()  # files that each test loads by itself
         self._are_unfit = False  # whatever file it is
 
@@ -62,12 +64,12 @@ class FileTemplates:
         """
         if not self.is_on:
             return True
-        file = _file_of(next(upcoming()))
+        file = file_of(next(upcoming()))
         if self._current is not None and self._current[0] == file:
             return not self._current[1].is_collecting
         if file in self._alone:
             return True
-        neighbours = itertools.takewhile(lambda item: _file_of(item) == file, upcoming())
+        neighbours = itertools.takewhile(lambda item: file_of(item) == file, upcoming())
         if sum(1 for _ in itertools.islice(neighbours, WORTH_IT)) < WORTH_IT:
             return True
         self._make(file, next(upcoming()))
@@ -78,7 +80,7 @@ class FileTemplates:
         if self._current is None or not self.is_on:
             return None
         file, template = self._current
-        return template.template if file == _file_of(item) and template.is_ready else None
+        return template.template if file == file_of(item) and template.is_ready else None
 
     def _make(self, file: str, item: pytest.Item) -> None:
         self._retire()
@@ -92,23 +94,31 @@ class FileTemplates:
         self._current = file, template
 
     def _plan(self, file: str) -> FilePlan:
-        config, items = self._session.config, self._session.items
-        if self._positions is None:
-            self._positions = {}
-            for position, item in enumerate(items):
-                self._positions.setdefault(_file_of(item), []).append(position)
+        config, items, places = self._session.config, self._session.items, self._places()[file]
         names, numbers = renamed(config), twins(config, items)
-        tests = [
-            WantedTest(position, names.get(items[position].nodeid, items[position].nodeid), numbers.get(position, 0))
-            for position in self._positions[file]
-        ]
-        return FilePlan(str(config.rootpath / file), str(config.rootpath), tests)
+        is_elsewhere = bool(elsewhere(config, [items[place] for place in places]))
+        tests = []
+        for place in places:
+            nodeid = names.get(items[place].nodeid, items[place].nodeid)
+            name = name_of(nodeid, is_elsewhere=is_elsewhere)
+            tests.append(WantedTest(place, name, numbers.get(place, 0)))
+        return FilePlan(file, is_elsewhere, str(config.rootpath), tests)
+
+    def _places(self) -> dict[str, list[int]]:
+        """Give the places of each file's tests."""
+        if not self._found:
+            for place, item in enumerate(self._session.items):
+                self._found.setdefault(file_of(item), []).append(place)
+        return self._found
 
     def _note(self, template: FileTemplate) -> None:
         """Take note of what has become of a template that was to collect."""
         assert self._current is not None  # noqa: S101 - the one that collects
         if template.is_ready:
             self._statistics.files += 1
+            if template.imported:
+                item = self._session.items[self._places()[self._current[0]][0]]
+                item.config.hook.pytest_forkiso_gathered(item=item, key=KEY, data=template.imported)
             return
         file, _ = self._current
         self._current = None
@@ -119,7 +129,7 @@ class FileTemplates:
     def _load_alone(self, file: str, why: str) -> None:
         self._alone.add(file)
         if why:
-            self._statistics.alone.setdefault(why, []).append(file)
+            self._statistics.alone.setdefault(why, []).append(os.path.relpath(file, self._session.config.rootpath))
 
     # ----------------------------------------------------------------------------------------------------- after a test
 
@@ -205,7 +215,3 @@ class FileTemplates:
     def close(self) -> None:
         """End them; no test runs any more."""
         self.close_all()
-
-
-def _file_of(item: pytest.Item) -> str:
-    return item.nodeid.partition("::")[0]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CACHE_KEY = "forkiso/preload"
 WORTH_IT = 0.005
 """Seconds of processor time; an import that takes less stays where it is."""
-_SEVERAL = 2  # tests that have imported a module; for one, preloading gains nothing
+_SEVERAL = 2  # processes that have imported a module; for one, preloading gains nothing
 _LIMIT = 120.0
 """Seconds for importing all candidates once more, to see what they cost."""
 
@@ -35,12 +35,12 @@ class Cost(NamedTuple):
 
     Attributes:
         seconds: Of processor time.
-        tests: That have imported it.
+        processes: Processes of tests that have imported it, and templates of test files.
         is_hazard: It must not be preloaded.
     """
 
     seconds: float
-    tests: int
+    processes: int
     is_hazard: bool
 
 
@@ -93,9 +93,9 @@ class Learning:
         self._notes += [f"[{node.gateway.id}] {note}" for note in notes]
         for name, values in costs.items():
             cost = Cost(*values)
-            known = self._costs.get(name, cost._replace(tests=0))
+            known = self._costs.get(name, cost._replace(processes=0))
             self._costs[name] = Cost(
-                max(known.seconds, cost.seconds), known.tests + cost.tests, known.is_hazard or cost.is_hazard
+                max(known.seconds, cost.seconds), known.processes + cost.processes, known.is_hazard or cost.is_hazard
             )
 
     @pytest.hookimpl
@@ -103,9 +103,9 @@ class Learning:
         """Say what was found."""
         for note in self._notes:
             terminalreporter.write_line(note)
-        for name, (seconds, tests, is_hazard) in self._costs.items():
+        for name, (seconds, processes, is_hazard) in self._costs.items():
             words = "makes a hazard, and is not preloaded" if is_hazard else "is preloaded from now on"
-            cost = f"{1000 * seconds:.0f} ms in each of {tests} tests"
+            cost = f"{1000 * seconds:.0f} ms in each of {processes} processes"
             terminalreporter.write_line(f"forkiso: importing {name} cost {cost}; it {words}")
 
 

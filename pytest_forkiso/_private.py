@@ -56,8 +56,15 @@ def begin_session(config: pytest.Config) -> pytest.Session:
 
 
 def set_nodeid(item: pytest.Item, nodeid: str) -> None:
-    """Give a test the node id that it has in pytest's own process, where a plugin has changed it (pytest-xdist)."""
-    if item.nodeid != nodeid:
+    """Give a test the node id that it has in pytest's own process.
+
+    It is another one where a plugin has changed it (pytest-xdist), and for files outside of the root directory.
+    """
+    if item.nodeid == nodeid:
+        return
+    if hasattr(item, "_id"):  # since pytest 9.2
+        item._id = type(item._id).parse(nodeid)
+    else:
         item._nodeid = nodeid  # type: ignore[attr-defined] # as pytest-xdist does
 
 

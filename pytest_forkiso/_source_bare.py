@@ -10,7 +10,7 @@ import pytest
 
 import forkcore
 from pytest_forkiso import _bare, _baseline, _private, _worker
-from pytest_forkiso._collected import renamed, twins
+from pytest_forkiso._collected import elsewhere, renamed, twins
 from pytest_forkiso._inner import arguments
 from pytest_forkiso._plugin_modules import importable
 from pytest_forkiso._source import FAILURES, prepare
@@ -40,6 +40,7 @@ def make_template(request: Request) -> forkcore.Template:
         workerinput=_worker.worker_input(config),
         is_worker=hasattr(config, "workerinput"),
         renamed=renamed(config),
+        elsewhere=elsewhere(config, request.session.items),
         twins=twins(config, request.session.items),
         output_limit=request.settings.output_limit,
     )

@@ -27,8 +27,8 @@ def pytest_forkiso_template_ready(config: pytest.Config) -> None:
     """Called in the template when it is prepared, before its first fork.
 
     What is imported or computed here is shared by all children, copy on write. Do not start threads, and do not open
-    connections: a fork does not survive the former and would share the latter. An exception ends the run; in the template
-    of a test file, as there are with a bare one, it has each test load that file by itself.
+    connections: a fork does not survive the former and would share the latter. An exception ends the run; in
+    the template of a test file, as there are with a bare one, it has each test load that file by itself.
 
     Args:
         config: The template's copy of the configuration.

@@ -56,9 +56,9 @@ def test_the_next_run_preloads(suite: Suite, source: str) -> None:
     first = suite.forked("--fork-preload=auto", "--fork-template", source)
     assert first.code == 0, first.out
     assert imports(suite) == {"heavy": 2 + 1, "once": 1, "threaded": 2 + 1}  # and once more to be measured
-    assert "in each of 2 tests; it is preloaded from now on" in first.out
+    assert "in each of 2 processes; it is preloaded from now on" in first.out
     assert "forkiso: importing heavy cost " in first.out
-    assert "in each of 2 tests; it makes a hazard, and is not preloaded" in first.out
+    assert "in each of 2 processes; it makes a hazard, and is not preloaded" in first.out
     for name in ("light", "once", "package"):
         assert f"importing {name} cost" not in first.out
 
@@ -66,6 +66,19 @@ def test_the_next_run_preloads(suite: Suite, source: str) -> None:
     assert second.code == 0, second.out
     assert imports(suite) == {"heavy": 1, "once": 1, "threaded": 2 + 1}
     assert "importing heavy" not in second.out
+
+
+def test_what_files_import(suite: Suite) -> None:
+    """With templates of files, each of these counts once, and not each of its tests."""
+    write(suite)
+    tests = "import heavy\ndef test_1(): pass\ndef test_2(): pass"
+    suite.write(test_it=tests, test_other=tests)
+    first = suite.forked("--fork-preload=auto", "--fork-template=bare")
+    assert first.code == 0, first.out
+    assert "in each of 2 processes; it is preloaded from now on" in first.out
+    imports(suite)
+    assert suite.forked("--fork-preload=auto", "--fork-template=bare").code == 0
+    assert imports(suite)["heavy"] == 2  # in pytest's own process, and in the bare template
 
 
 def test_without_it_nothing_is_learned_or_used(suite: Suite) -> None:

@@ -525,3 +525,23 @@ def test_interpreters_that_tests_start(suite: Suite, source: str) -> None:
     )
     run = suite.forked("--fork-template", source)
     assert run.code == 0, run.out
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("arguments", [("../other",), ("../other/test_a.py", "../other/test_b.py")], ids=" ".join)
+def test_outside_of_the_root_directory(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """Node ids do not tell where such tests are, and those of several files may be equal."""
+    (suite.path / "root").mkdir()
+    (suite.path / "other").mkdir()
+    (suite.path / "root" / "pytest.ini").write_text("[pytest]\n")
+    (suite.path / "root" / "test_it.py").write_text("def test_it(): pass\n")
+    tests = "def test_1(): assert {0}\ndef test_2(): pass\ndef test_{1}(): assert {0}\n"
+    (suite.path / "other" / "test_a.py").write_text(tests.format(0, "a"))
+    (suite.path / "other" / "test_b.py").write_text(tests.format(1, "b"))
+    places = [str(suite.path / "root"), *(str(suite.path / "root" / each) for each in arguments)]
+    common = ("--rootdir", str(suite.path / "root"), "--import-mode=importlib", *places)
+    plain, forked = suite.plain(*common), suite.forked("--fork-template", source, *common)
+    assert [(each.nodeid, each.outcome) for each in forked.reports] == [
+        (each.nodeid, each.outcome) for each in plain.reports
+    ], forked.out
+    assert sum(each.outcome == "failed" for each in plain.reports) == 2

@@ -113,7 +113,7 @@ def test_what_is_worth_preloading(suite: Suite) -> None:
     suite.write(heavy=HEAVY, test_a=tests, test_b=tests)
     first = suite.forked(*XDIST, "--fork-preload=auto")
     assert first.code == 0, first.out
-    assert says(first, r"^forkiso: importing heavy cost \d+ ms in each of 4 tests; it is preloaded")
+    assert says(first, r"^forkiso: importing heavy cost \d+ ms in each of 4 processes; it is preloaded")
     second = suite.forked(*XDIST, "--fork-preload=auto")
     assert second.code == 0, second.out
     assert "importing heavy" not in second.out
