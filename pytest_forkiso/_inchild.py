@@ -104,7 +104,6 @@ class InChild:
         self._measures = bool(self._config.getoption("fork_report", None))
         self._adopt_orphans = self._end_with_template = _do_nothing
         self._snapshots = Snapshots(session, self._items, table, self._stream, output_limit)
-        self._intact = Intact()
         self._audit_kind = read_audit(self._config)
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
@@ -134,6 +133,7 @@ class InChild:
         self._config.pluginmanager.register(ReportMute(), "forkiso-mute")
         _neighbours.register_in_child(self._config, self._stream)
         self._hear_warnings_alone()
+        self._intact = Intact(self._config)
         if not self._config.pluginmanager.is_blocked("faulthandler"):
             import faulthandler
 
@@ -246,6 +246,7 @@ class InChild:
         try:
             item.config.hook.pytest_forkiso_child_started(item=item)
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            self._check_end()
         except (KeyboardInterrupt, pytest.exit.Exception) as error:
             _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
@@ -256,6 +257,11 @@ class InChild:
             return "again", _reruns.memory(item)
         self._before_the_end(item)
         return "end", _plain_flag(session.shouldstop), _plain_flag(session.shouldfail)
+
+    def _check_end(self) -> None:
+        """See that the test was reported; a plugin that runs tests in its own way may have said nothing of it."""
+        if not self._stream.has_ended and not self._intact.has_all_parts():
+            raise RuntimeError("pytest has not reported the end of this test")
 
     def _before_the_end(self, item: pytest.Item) -> None:
         self._stream.channel.end_if_copied()

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 
 Sections = list[tuple[str, str]]
 _SHOWS_ITSELF = "$forkiso_shows_itself"
+_PAIRS = ("sections", "user_properties")
+_KINDS: dict[str, tuple[type, ...]] = {
+    "nodeid": (str,),
+    "location": (list, tuple),
+    "keywords": (dict,),
+    "outcome": (str,),
+    "when": (str,),
+    "duration": (int, float),
+}
 
 
 def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: int) -> dict[str, Any]:
@@ -37,10 +46,28 @@ def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: 
     packed: dict[str, Any] = {key: plain.of(value, key) for key, value in data.items()}
     if _private.shows_itself(report.longrepr):
         packed[_SHOWS_ITSELF] = True
+    for key in _PAIRS:
+        packed[key] = [pair for index, pair in enumerate(packed[key]) if _is_pair(pair, f"{key}[{index}]", plain)]
+    _check_shape(packed)
     if plain.replaced:
         text = "These values have no plain form, and stand in the report as text:\n" + "\n".join(plain.replaced)
         packed["sections"] = [*packed["sections"], ("Replaced values", text)]
     return packed
+
+
+def _is_pair(value: Any, key: str, plain: Plain) -> bool:
+    """Tell whether reporters can read this section or property; one that they cannot is noted as text."""
+    if isinstance(value, (list, tuple)) and len(value) == 2 and isinstance(value[0], str):  # noqa: PLR2004 - a pair
+        return True
+    plain.replaced.append(f"{key}: {value!r}")
+    return False
+
+
+def _check_shape(packed: dict[str, Any]) -> None:
+    """Refuse a report that would break what it is for: the test has written over what pytest knows of it."""
+    for key, kinds in _KINDS.items():
+        if not isinstance(packed[key], kinds):
+            raise TypeError(f"the test has made {packed[key]!r} of its report's {key!r}")
 
 
 def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:

@@ -83,7 +83,11 @@ class Muted(Exception):
 
 
 class ReportStream:
-    """A plugin of the child: what would be reported here is sent to pytest's own process, and reported there."""
+    """A plugin of the child: what would be reported here is sent to pytest's own process, and reported there.
+
+    Attributes:
+        has_ended: The teardown was reported.
+    """
 
     def __init__(self, config: pytest.Config, output_limit: int, table: _slots.SlotTable) -> None:
         self._config = config
@@ -92,6 +96,7 @@ class ReportStream:
         self._junit = _private.junit_log(config)
         self._channel: ChannelEnd | None = None
         self._slot: _slots.Slot | None = None
+        self.has_ended = False
         self._starts = 0
         self._in_step = _config.is_live(config)
         self._knows_base_temp = False
@@ -162,6 +167,7 @@ class ReportStream:
         self._send_junit(report)
         failed_subtests = _private.failed_subtests(self._config, report)
         channel.send(("report", pack_report(self._config, report, self._output_limit), failed_subtests))
+        self.has_ended = report.when == "teardown"
         if self._slot is not None and _ends_phase(report):
             _private_output.empty(self._slot.log)  # it is part of this report
         if self._in_step:
