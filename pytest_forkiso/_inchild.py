@@ -9,14 +9,12 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import pytest
-
 from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _private_output, _reruns, _usage
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._config import learns_preload, read_collected
 from pytest_forkiso._events import Plain
 from pytest_forkiso._intact import Intact
-from pytest_forkiso._interrupts import describe_interrupt
+from pytest_forkiso._interrupts import INTERRUPTS, describe_interrupt
 from pytest_forkiso._late_imports import LateImports
 from pytest_forkiso._profiles import BOUNDS
 from pytest_forkiso._shared import Snapshots
@@ -32,6 +30,8 @@ from pytest_forkiso._tracebacks import describe_error
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
+
+    import pytest
 
     from pytest_forkiso._sandboxed import SandboxedTest
     from pytest_forkiso._slots import Slot, SlotTable
@@ -247,11 +247,11 @@ class InChild:
             item.config.hook.pytest_forkiso_child_started(item=item)
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             self._check_end()
-        except (KeyboardInterrupt, pytest.exit.Exception) as error:
+        except INTERRUPTS as error:
             _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
             self._before_the_end(item)
-            return describe_interrupt(error)
+            return describe_interrupt(error, shows_all=bool(self._config.option.fulltrace))
         except _reruns.RunAgain:
             self._before_the_end(item)
             return "again", _reruns.memory(item)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pytest_forkiso._child_source import ChildSource
     from pytest_forkiso._config import Settings
+    from pytest_forkiso._events import Event
     from pytest_forkiso._file_templates import FileTemplates
     from pytest_forkiso._losses import Losses
     from pytest_forkiso._run import ForkedRun
@@ -166,8 +167,13 @@ class Processes:
             config=self._config, nodeid=run.test.nodeid, status=status, figures=_figures(run, pid)
         )
 
-    def interrupt(self) -> None:
-        """Ctrl-C: let the running tests tear down, for a moment; then end them."""
+    def interrupt(self) -> list[Event]:
+        """Ctrl-C: let the running tests tear down, for a moment; then end them.
+
+        Returns:
+            Their last words, as far as they had some, in the order of their start.
+        """
+        interrupted = [run for run in self._alive if not run.is_over]
         try:
             for run in self._alive:
                 run.interrupt(INTERRUPT_GRACE)
@@ -177,10 +183,12 @@ class Processes:
                 self._alive = [run for run in self._alive if not self._let_go(run)]
         except (KeyboardInterrupt, forkcore.ForkcoreError):
             self.abandon()
+        return [run.last_word for run in interrupted if run.last_word is not None]
 
     def _let_go(self, run: ForkedRun) -> bool:
         if not run.has_ended():
             return False
+        self._hear(run)
         self._unregister(run)
         self._give_back(run)
         self._tell_end(run)

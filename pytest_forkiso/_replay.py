@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from pytest_forkiso import _private
 from pytest_forkiso._failures import closing_report
+from pytest_forkiso._interrupts import is_interrupt, raise_interrupt
 from pytest_forkiso._reports import unpack_report, unpack_warning
 
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_forkiso._events import Event
     from pytest_forkiso._run import ForkedRun
     from pytest_forkiso._summary import Statistics
@@ -101,13 +102,12 @@ class Replay:
         Raises:
             KeyboardInterrupt: The test was interrupted.
             pytest.exit.Exception: It called `pytest.exit`.
+            pytest.UsageError: pytest cannot make sense of what it asks for.
             ChildError: Something outside of the test failed.
         """
         kind, *values = event
-        if kind == "keyboard":
-            _interrupt_at(*values[:2])
-        if kind == "exit":
-            raise pytest.exit.Exception(values[0], values[1])
+        if is_interrupt(event):
+            raise_interrupt(event)
         if kind == "error":
             raise ChildError(f"a plugin failed in the process of a forked test:\n{values[0]}")
         if kind == "again":
@@ -115,10 +115,3 @@ class Replay:
         stop, fail = values[0], values[1]
         self._session.shouldstop = stop or self._session.shouldstop
         self._session.shouldfail = fail or self._session.shouldfail
-
-
-def _interrupt_at(path: str, line: int) -> NoReturn:
-    """Raise KeyboardInterrupt with a traceback that ends where it was raised in the child: pytest shows that place."""
-    code = compile("\n" * max(0, line - 1) + "raise KeyboardInterrupt", path, "exec")
-    exec(code, {})  # noqa: S102 - the code is the line above
-    raise KeyboardInterrupt

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pytest_forkiso import _failures, _leftovers, _reruns
+from pytest_forkiso._interrupts import is_interrupt
 from pytest_forkiso._reports import is_teardown
 
 if TYPE_CHECKING:
@@ -109,14 +110,7 @@ class Reporter:
         if self.is_beside and not _is_through(run):
             return False  # pytest is told of one test after another, and its own is the next
         self._announce(run, item)
-        while run.events:
-            event = run.events.pop(0)
-            if event[0] == "shown":
-                run.answer(event)  # the child goes on when its report is on the terminal
-            elif run.base is not None and is_teardown(event):
-                run.held.append(event)
-            else:
-                self._replay.event(run, event)
+        self._replay_events(run)
         if not _is_through(run):
             return False
         if run.has_died:
@@ -126,13 +120,24 @@ class Reporter:
         run.is_reported = True
         self._last = item
         self._queue.popleft()
-        self._replay.finish(item)
+        if not _breaks_off(run):
+            self._replay.finish(item)
         self._go_on(run)
         if not run.is_repeated:
             self.done(item)
         if self._queue and not self.is_beside:
             self._announce(self._queue[0], self._queue[0].test)
         return True
+
+    def _replay_events(self, run: ForkedRun) -> None:
+        while run.events:
+            event = run.events.pop(0)
+            if event[0] == "shown":
+                run.answer(event)  # the child goes on when its report is on the terminal
+            elif run.base is not None and is_teardown(event):
+                run.held.append(event)
+            else:
+                self._replay.event(run, event)
 
     def _settle(self, run: ForkedRun) -> bool:
         """Tell whether all is torn down that ends with this test; what is to be said of it is reported then."""
@@ -194,6 +199,12 @@ class Reporter:
             raise self._session.Failed(self._session.shouldfail)
         if self._session.shouldstop:
             raise self._session.Interrupted(self._session.shouldstop)
+
+
+def _breaks_off(run: ForkedRun) -> bool:
+    """Tell whether the run ends with this test, and in the middle of it: pytest says of such a one that it began."""
+    word = None if run.timed_out else run.last_word
+    return word is not None and (word[0] == "error" or is_interrupt(word))
 
 
 def _is_through(run: ForkedRun) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pytest_forkiso._slots import Slot, SlotTable
     from pytest_forkiso._snapshot import Snapshot
 
-LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "error"))
+LAST_WORDS = frozenset(("end", "again", "exit", "keyboard", "usage", "error"))
 EXIT_GRACE = 5.0
 """Seconds that a child has to end after its last word, and its template to tell of its end."""
 

@@ -13,6 +13,7 @@ from pytest_forkiso._config import item_timeout
 from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._durations import Durations
 from pytest_forkiso._file_templates import FileTemplates
+from pytest_forkiso._interrupts import is_interrupt, raise_interrupt
 from pytest_forkiso._losses import Losses
 from pytest_forkiso._order import StartOrder
 from pytest_forkiso._processes import LONGEST_WAIT, Processes
@@ -160,7 +161,8 @@ class Scheduler:
             yield
         except KeyboardInterrupt:
             self._forget_tests()
-            self._processes.interrupt()
+            for word in filter(is_interrupt, self._processes.interrupt()):
+                raise_interrupt(word)  # the user wants to know where the test was
             raise
         except BaseException:
             self._forget_tests()

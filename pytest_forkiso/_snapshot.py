@@ -161,7 +161,7 @@ class Work:
                 questions.append(event)
             elif event[0] == "debugger":
                 (self._deadline.pause if event[1] else self._deadline.resume)()
-            elif event[0] in ("made", "ended", "exit", "keyboard", "error"):
+            elif event[0] in ("made", "ended", "exit", "keyboard", "usage", "error"):
                 self.last_word = event
                 self.is_over = True
             else:

@@ -234,3 +234,60 @@ def test_a_plugin_stops_the_run(suite: Suite, attribute: str) -> None:
     plain, forked = suite.plain(), suite.forked()
     assert "stopped by a plugin" in forked.out
     assert (forked.code, forked.outcomes()) == (plain.code, plain.outcomes())
+
+
+INTERRUPTS = {
+    "own": "class Own(KeyboardInterrupt): pass\ndef leave(): raise Own('enough')",
+    "silent": "class Own(KeyboardInterrupt):\n    def __str__(self): raise ValueError\ndef leave(): raise Own",
+    "message": "def leave(): raise KeyboardInterrupt('enough')",
+    "exit": "import pytest\nclass Own(pytest.exit.Exception): pass\ndef leave(): raise Own('enough', 5)",
+}
+
+
+@pytest.mark.parametrize("source", INTERRUPTS.values(), ids=INTERRUPTS)
+def test_how_a_test_stops_the_run(suite: Suite, source: str) -> None:
+    """The exception has its own name and message, its place is shown, and pytest is told of no end of the test."""
+    suite.write(test_leaves=f"{source}\ndef test_a(): pass\ndef test_b(): leave()\ndef test_c(): pass")
+    assert_same(suite.plain(), suite.forked())
+
+
+def test_the_whole_traceback_of_an_interrupt(suite: Suite) -> None:
+    """With --full-trace it is that of the test, and not of how pytest's own process waited for it."""
+    suite.write(test_leaves="def leave(): raise KeyboardInterrupt\ndef test_b(): leave()")
+    run = suite.forked("--full-trace")
+    assert 'test_leaves.py", line 2, in test_b' in run.out
+    assert "in the test's process:" in run.out
+
+
+@pytest.mark.parametrize("send", [interrupt_group, interrupt_alone])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_where_ctrl_c_has_met_a_test(suite: Suite, send: Callable[[Process], None], jobs: str) -> None:
+    """The summary names the line at which the test was, as it does where tests run in pytest's own process."""
+    suite.write(
+        test_waits="""
+        import pathlib, threading
+        def test_waits():
+            pathlib.Path("waits").write_text("yes")
+            while True: pass
+        """
+    )
+    process = suite.start("-p", "forkiso", "--forked", "--fork-jobs", jobs)
+    wait_for((suite.path / "waits").exists, "the test runs")
+    send(process)
+    run = process.finish()
+    assert run.code == pytest.ExitCode.INTERRUPTED
+    assert "test_waits.py:4: KeyboardInterrupt" in run.out
+
+
+def test_a_mark_that_pytest_cannot_read(suite: Suite) -> None:
+    """A usage error that a test's mark makes ends the run as such, with pytest's words for it."""
+    suite.write(
+        test_marked="""
+        import pytest
+        @pytest.mark.filterwarnings("error:a:b:c:d:e:f")
+        def test_a(): pass
+        """
+    )
+    plain, forked = suite.plain(), suite.forked()
+    assert forked.code == plain.code == pytest.ExitCode.USAGE_ERROR
+    assert forked.out.partition("ERROR: ")[2] == plain.out.partition("ERROR: ")[2] != ""
