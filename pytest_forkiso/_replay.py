@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_forkiso import _private
 from pytest_forkiso._failures import closing_report
 from pytest_forkiso._interrupts import is_interrupt, raise_interrupt
-from pytest_forkiso._reports import unpack_report, unpack_warning
+from pytest_forkiso._reports import amend, unpack_report, unpack_warning
 
 if TYPE_CHECKING:
     import pytest
@@ -66,8 +66,15 @@ class Replay:
             self.report(item, report)
             if ends_phase:
                 run.note_report(report)
+        elif kind == "amended":
+            self._amend(run.last_report, *values)
         else:
             self.outside(item, event)
+
+    def _amend(self, report: pytest.TestReport | None, data: dict[str, Any], names: list[str]) -> None:
+        other = unpack_report(self._config, data)
+        if report is not None:
+            amend(report, other, names)
 
     def packed_report(self, item: pytest.Item, data: dict[str, Any]) -> None:
         """Report a phase, or a part of it, that comes from no child."""

@@ -134,7 +134,7 @@ class Reporter:
             event = run.events.pop(0)
             if event[0] == "shown":
                 run.answer(event)  # the child goes on when its report is on the terminal
-            elif run.base is not None and is_teardown(event):
+            elif run.base is not None and (is_teardown(event) or run.held):
                 run.held.append(event)
             else:
                 self._replay.event(run, event)

@@ -30,6 +30,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "when": (str,),
     "duration": (int, float),
 }
+_LEFT_OUT = "characters left out, see the ini option fork_output_limit ...]"
+_ROOM_FOR_NOTE = 100
 
 
 def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: int) -> dict[str, Any]:
@@ -80,6 +82,18 @@ def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestRep
     return report
 
 
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Give the names of what a plugin has changed in a report since it was packed before."""
+    return [key for key, value in after.items() if key not in before or before[key] != value]
+
+
+def amend(report: pytest.TestReport, other: pytest.TestReport, names: Iterable[str]) -> None:
+    """Let a report that was replayed have what a plugin has changed in its own process since then."""
+    for name in names:
+        if hasattr(other, name):
+            setattr(report, name, getattr(other, name))
+
+
 def plain_location(item: pytest.Item) -> tuple[str, int | None, str] | None:
     """Give the location of a test as plain data; None where it has none, or where the test's class has its own way."""
     if not isinstance(getattr(type(item), "location", None), functools.cached_property):
@@ -127,14 +141,12 @@ def shorten_sections(sections: Iterable[tuple[str, str]], limit: int) -> Section
 
 
 def shorten(text: str, limit: int) -> str:
-    """Leave out the middle of a text of more than ``limit`` characters, and say so there."""
-    if len(text) <= limit:
+    """Leave out the middle of a text of more than ``limit`` characters, and say so there; but once."""
+    if len(text) <= limit or (len(text) <= limit + _ROOM_FOR_NOTE and _LEFT_OUT in text):
         return text
     half = limit // 2
     end = len(text) - half
-    return (
-        f"{text[:half]}\n[... {end - half} characters left out, see the ini option fork_output_limit ...]\n{text[end:]}"
-    )
+    return f"{text[:half]}\n[... {end - half} {_LEFT_OUT}\n{text[end:]}"
 
 
 def pack_warning(message: warnings.WarningMessage, when: str, nodeid: str, location: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_forkiso import _config, _leftovers, _private, _private_output, _slots
 from pytest_forkiso._events import Event, EventDecoder, Plain, encode
-from pytest_forkiso._reports import pack_report, pack_warning
+from pytest_forkiso._reports import changed, pack_report, pack_warning
 from pytest_forkiso._reruns import RunAgain, are_known
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class ReportStream:
         self._in_step = _config.is_live(config)
         self._knows_base_temp = False
         self._base_temp: str | None = None
+        self._failure: tuple[pytest.TestReport, dict[str, Any]] | None = None
 
     def attach(self, channel: ChannelEnd, slot: _slots.Slot) -> None:
         """Begin to send.
@@ -166,13 +167,26 @@ class ReportStream:
                 channel.send(("leftovers", len(left)))
         self._send_junit(report)
         failed_subtests = _private.failed_subtests(self._config, report)
-        channel.send(("report", pack_report(self._config, report, self._output_limit), failed_subtests))
+        packed = pack_report(self._config, report, self._output_limit)
+        channel.send(("report", packed, failed_subtests))
+        self._failure = (report, packed) if report.failed and _ends_phase(report) else None
         self.has_ended = report.when == "teardown"
         if self._slot is not None and _ends_phase(report):
             _private_output.empty(self._slot.log)  # it is part of this report
         if self._in_step:
             channel.send(("shown",))
             channel.receive()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_exception_interact(self, report: object) -> None:
+        """Send what other plugins have changed in a failure that was reported just now, as some do in this hook."""
+        if self._failure is None or self._failure[0] is not report:
+            return
+        failed, before = self._failure
+        after = pack_report(self._config, failed, self._output_limit)
+        names = changed(before, after)
+        if names:
+            self.channel.send(("amended", after, names))
 
     def _show_subtest(self, report: pytest.TestReport) -> None:
         """Let the terminal plugin write about a subtest in mid-test: pytest captures that as output of the test."""

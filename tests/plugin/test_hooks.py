@@ -92,6 +92,60 @@ def test_each_hook_is_called_once_and_in_its_place(suite: Suite) -> None:
     assert collections.Counter(words for _, _, words in lines) == plain
 
 
+INTERACTING_CONFTEST = """
+import pytest
+
+class Refused(Exception): pass
+
+class CheckItem(pytest.Item):
+    def runtest(self): raise Refused("2 mistakes")
+    def reportinfo(self): return self.path, 0, "check"
+
+class CheckFile(pytest.File):
+    def collect(self): yield CheckItem.from_parent(self, name="check")
+
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".check": return CheckFile.from_parent(parent, path=file_path)
+
+def pytest_exception_interact(node, call, report):
+    if isinstance(call.excinfo.value, Refused):
+        report.longrepr = str(call.excinfo.value)
+    report.sections.append(("Seen", "x" * 50_000))
+    report.user_properties.append(("seen", report.when))
+"""
+
+
+@pytest.mark.parametrize(
+    "ways", [[], ["--fork-jobs=3"], ["--fork-share=module"], ["--fork-template=exec"]], ids=" ".join
+)
+def test_a_failure_that_is_changed_after_it_was_reported(suite: Suite, ways: list[str]) -> None:
+    """What pytest_exception_interact puts in a report is shown, as linters do it; the rest stands."""
+    suite.write(
+        conftest=INTERACTING_CONFTEST,
+        test_changed="""
+        import pytest
+        @pytest.fixture(scope="module")
+        def resource():
+            yield 1
+            assert 0, "at the end"
+        def test_passes(resource): pass
+        def test_fails(resource): assert 1 == 2
+        """,
+    )
+    (suite.path / "it.check").write_text("")
+    options = ["-o", "fork_output_limit=1000"]
+    plain, forked = suite.plain(), suite.forked(*options, *ways)
+    for text in ("\n2 mistakes\n", "def test_fails(resource): assert 1 == 2", "AssertionError: at the end"):
+        assert text in plain.out
+        assert text in forked.out
+    assert "Refused" not in forked.out
+    if ways == ["--fork-share=module"]:
+        return
+    assert plain.out.count("---- Seen ----") == 3
+    assert forked.out.count("---- Seen ----") == 4  # the fixture is torn down for each test
+    assert forked.out.count("49000 characters left out") == 4
+
+
 def test_own_hooks(suite: Suite) -> None:
     """Template ready: once, in the template; child started: in each child, before its setup; child ended: here."""
     suite.write(
