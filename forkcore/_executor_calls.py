@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
+import traceback
+from concurrent.futures import InvalidStateError
 
 from forkcore import _executor_child
 from forkcore.errors import ChildDied, NotPicklable, RemoteError, RemoteTraceback
@@ -39,17 +42,31 @@ class Call:
     def answer(self, reply: bytes) -> None:
         """Resolve the future by what the child has sent."""
         kind, payload = reply[:1], memoryview(reply)[1:]
+        value: Any = None
         try:
             value = _executor_child.load(payload)
-        except BaseException as error:  # noqa: BLE001 - by the user's own classes
-            failure = NotPicklable(f"the result cannot be unpickled in this process: {error}")
+            failure: BaseException | None = None if kind == _executor_child.RESULT else _rebuild(kind, value)
+        except BaseException as error:  # noqa: BLE001 - by the user's own classes; or the function wrote to our channel
+            text = traceback.format_exception_only(error)[-1].strip()
+            failure = NotPicklable(f"the result cannot be unpickled in this process: {text}")
             failure.__cause__ = error
-            self.future.set_exception(failure)
-            return
-        if kind == _executor_child.RESULT:
-            self.future.set_result(value)
+        if failure is None:
+            self._settle(self.future.set_result, value)
         else:
-            self.future.set_exception(_rebuild(kind, value))
+            self.fail(failure)
+
+    def fail(self, error: BaseException) -> None:
+        """Resolve the future by an exception."""
+        self._settle(self.future.set_exception, error)
+
+    def _settle(self, how: Callable[[Any], None], value: object) -> None:
+        try:
+            how(value)
+        except InvalidStateError:
+            return  # its user has resolved it
+        except BaseException:
+            # Of a callback, as SystemExit; others are logged by the future itself, in these words. Other calls go on.
+            logging.getLogger("concurrent.futures").exception("exception calling callback for %r", self.future)
 
 
 def pickle_call(function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> bytes:
@@ -71,15 +88,24 @@ def _rebuild(kind: bytes, description: tuple[bytes, str, str, str, str]) -> Base
         loaded = _executor_child.load(itself) if itself else None
     except BaseException:  # noqa: BLE001 - by the user's own classes
         loaded = None
-    error = loaded if isinstance(loaded, BaseException) else RemoteError(f"{name}: {message}", name, trace)
-    error.__cause__ = RemoteTraceback(trace)
-    if kind == _executor_child.UNINITIALIZED:
-        error.add_note("raised by the initializer")
+    stand_in = RemoteError(f"{name}: {message}", name, trace)
+    error = loaded if isinstance(loaded, BaseException) else stand_in
+    try:
+        _add_to(error, kind, trace)
+    except BaseException:  # noqa: BLE001 - a class may refuse to have attributes set
+        error = stand_in
+        _add_to(error, kind, trace)
     if kind != _executor_child.UNPICKLABLE:
         return error
     failure = NotPicklable(f"{about}: {name}: {message}")
     failure.__cause__ = error
     return failure
+
+
+def _add_to(error: BaseException, kind: bytes, trace: str) -> None:
+    error.__cause__ = RemoteTraceback(trace)
+    if kind == _executor_child.UNINITIALIZED:
+        error.add_note("raised by the initializer")
 
 
 class Performer:
@@ -192,4 +218,4 @@ class Performer:
             reason = None if self._sandbox is None or status is None else self._sandbox.explain(status)
             if reason is not None:
                 failure.add_note(reason)
-        call.future.set_exception(failure)
+        call.fail(failure)

@@ -7,6 +7,7 @@ pickle.
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 import traceback
@@ -65,6 +66,7 @@ def serve(channel: Any, *sent: bytes) -> None:
             initializer and its arguments; how many calls, or 0, in ASCII.
     """
     initializer, limit = sent[-2], int(sent[-1])
+    own_pid = os.getpid()
     Serving.is_on = True
     # Before there is a call, for a child that was forked ahead has the time.
     failure = _initialize(initializer)
@@ -74,6 +76,8 @@ def serve(channel: Any, *sent: bytes) -> None:
         if data is None:
             return
         reply = failure or _perform(data)
+        if os.getpid() != own_pid:
+            return  # a fork that the function has made, and let return: the answer is its parent's
         # Without its initialization, this process is of no use.
         is_last = Serving.is_last or failure is not None
         try:
@@ -135,7 +139,7 @@ def _perform(data: bytearray) -> bytes:
         return RAISED + _describe(error, "")
     try:
         return RESULT + pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
-    except Exception as error:  # noqa: BLE001 - as above
+    except BaseException as error:  # noqa: BLE001 - as above
         return UNPICKLABLE + _describe(error, f"the result, of type {type(value).__qualname__}, cannot be pickled")
 
 
@@ -146,11 +150,11 @@ def _describe(error: BaseException, about: str) -> bytes:
     try:
         text = "".join(traceback.format_exception(error))
         message = str(error)
-    except Exception as secondary:  # noqa: BLE001 - by the user's __str__
+    except BaseException as secondary:  # noqa: BLE001 - by the user's __str__
         text = message = f"<the exception has no text: {type(secondary).__name__}>"
     try:
         itself = pickle.dumps(error, pickle.HIGHEST_PROTOCOL)
-    except Exception:  # noqa: BLE001 - by the user's __reduce__
+    except BaseException:  # noqa: BLE001 - by the user's __reduce__
         itself = b""  # the parent makes a RemoteError of the texts
     kind = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
     return pickle.dumps((itself, kind, message, text, about))

@@ -104,9 +104,13 @@ class CallThread(threading.Thread):
             self._abandon(error)
             raise
         finally:
-            self._keeper.close()
-            self._selector.close()
-            self._queue.hang_up()
+            self.release()
+
+    def release(self) -> None:
+        """Give up all that it has opened; to be called where it cannot be started."""
+        self._keeper.close()
+        self._selector.close()
+        self._queue.hang_up()
 
     def _assign(self) -> bool:
         """Begin what can begin; gives False once all is done."""
@@ -137,7 +141,7 @@ class CallThread(threading.Thread):
             try:
                 performer = self._make_performer(needs_main=call.needs_main)
             except (ForkcoreError, OSError, LookupError) as error:
-                call.future.set_exception(error)
+                call.fail(error)
                 return
         performer.begin(call)
         self._watch(performer)
@@ -258,5 +262,4 @@ class CallThread(threading.Thread):
             except ForkcoreError:
                 continue  # it is somebody else's by now, or nobody's
         for call in calls:
-            if not call.future.done():
-                call.future.set_exception(error)
+            call.fail(error)

@@ -108,7 +108,9 @@ class ForkExecutor(Executor):
             sandbox=sandbox,
         )
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        # Reentrant, because a destructor or a handler of a signal that calls `submit` may run at any point.
+        self._lock = threading.RLock()
+        self._is_starting = False
         self._queue = CallQueue()
         self._thread: CallThread | None = None
 
@@ -137,11 +139,26 @@ class ForkExecutor(Executor):
             raise RuntimeError("this executor belongs to the process that this one was forked from")
         with self._lock:
             self._queue.check()
-            if self._thread is None:
-                thread = CallThread(self._settings, self._queue)
-                _end_at_exit(thread, self._queue)
-                thread.start()
-                self._thread = thread
+            if self._thread is None and not self._is_starting:
+                self._is_starting = True
+                try:
+                    self._start_thread()
+                except BaseException as error:
+                    for call in self._queue.take_all():
+                        call.fail(error)
+                    raise
+                finally:
+                    self._is_starting = False
+
+    def _start_thread(self) -> None:
+        thread = CallThread(self._settings, self._queue)
+        _end_at_exit(thread, self._queue)
+        try:
+            thread.start()
+        except BaseException:
+            thread.release()
+            raise
+        self._thread = thread
 
     def map(
         self,
@@ -175,12 +192,14 @@ class ForkExecutor(Executor):
         """Take no more calls; what was submitted is done.
 
         Args:
-            wait: Return once all is done, and all processes, threads and descriptors are gone.
+            wait: Return once all is done, and all processes, threads and descriptors are gone; but not where a future's
+                callback calls this, for which all would wait.
             cancel_futures: Calls that have not begun are cancelled instead.
         """
         self._queue.close(cancel=cancel_futures)
-        if wait and self._thread is not None and self._owner == os.getpid():
-            self._thread.join()
+        thread = self._thread
+        if wait and thread not in (None, threading.current_thread()) and self._owner == os.getpid():
+            thread.join()
 
     def __del__(self) -> None:
         if getattr(self, "_thread", None) is None or self._queue.is_closed or self._owner != os.getpid():

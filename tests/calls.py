@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import stat
 import sys
 import threading
 import time
@@ -171,3 +173,51 @@ def spin() -> None:
     """Use the CPU, for ever."""
     while True:
         pass
+
+
+class Sealed(Exception):
+    """An exception whose attributes cannot be set, as that of a frozen dataclass."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(name)
+
+
+def raise_sealed() -> None:
+    """Raise an exception that nothing can be added to."""
+    raise Sealed("on purpose")
+
+
+class Leaver(Exception):
+    """An exception whose text, and whose pickling, end the process."""
+
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+    def __reduce__(self) -> Any:
+        raise SystemExit(5)
+
+
+def raise_leaver() -> None:
+    """Raise an exception that cannot be described."""
+    raise Leaver
+
+
+def return_leaver() -> Leaver:
+    """Return what ends the process where it is pickled."""
+    return Leaver()
+
+
+def answer_by_itself(reply: bytes) -> None:
+    """Write to the channel of the executor, as if it had a right to."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                os.write(int(name), reply)
+
+
+def fork_and_return() -> int:
+    """Return in two processes."""
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+    return os.getpid()
