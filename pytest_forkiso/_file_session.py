@@ -15,6 +15,7 @@ from pytest_forkiso import _bare, _bounds_config, _leftovers
 from pytest_forkiso._collected import name_of
 from pytest_forkiso._config import learns_preload
 from pytest_forkiso._exec import CollectingSession
+from pytest_forkiso._hook_marks import HookMarks
 from pytest_forkiso._inchild import orphan_adoption
 from pytest_forkiso._judgement import Watch
 from pytest_forkiso._late_imports import outermost
@@ -78,12 +79,14 @@ class FileSession(CollectingSession):
         super().__init__(plan)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_load_initial_conftests(self) -> Generator[None, object, object]:
+    def pytest_load_initial_conftests(self, early_config: pytest.Config) -> Generator[None, object, object]:
         """Look at what conftest files open, and not at what plugins do for themselves."""
+        marks = HookMarks(self._watch, early_config.pluginmanager)
         try:
             return (yield)
         finally:
             self._watch.pause()
+            marks.finish()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -114,9 +117,9 @@ class FileSession(CollectingSession):
         for item in items.values():
             _bounds_config.attach_bounds(item, settings)
         self._prepare(table, len(items), items)
-        return (
-            outermost(name for name in sys.modules if name not in self._known) if learns_preload(self._config) else []
-        )
+        if not learns_preload(self._config):
+            return []
+        return outermost(name for name in list(sys.modules) if name not in self._known)
 
     def _object(self, *, is_common: bool) -> None:
         reasons = [*self._watch.judge().reasons, *(f"it has started {left.command!r}" for left in _leftovers.below())]

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_forkiso import _baseline, _config, hookspecs
 from pytest_forkiso._bounds_config import read_audit
+from pytest_forkiso._hook_marks import HookMarks
 from pytest_forkiso._inner import is_inner
 from pytest_forkiso._session import ForkedSession
 
@@ -42,10 +43,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
         _workers.install_early(early_config)
     watch = _baseline.note(early_config).watch
+    marks = HookMarks(watch, early_config.pluginmanager)
     try:
         return (yield)
     finally:
         watch.pause()
+        marks.finish()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -220,6 +220,52 @@ def test_a_connection_of_a_plugin(suite: Suite, listener: socket.socket) -> None
     assert "'fork'" in chosen(suite, "-p", "connected")
 
 
+@pytest.mark.parametrize("options", ["", "tryfirst=True", "trylast=True"])
+@pytest.mark.parametrize("hook", ["pytest_configure", "pytest_sessionstart", "pytest_collection_modifyitems"])
+def test_a_connection_that_a_hook_opens(suite: Suite, listener: socket.socket, hook: str, options: str) -> None:
+    """That of a conftest file is the project's, and that of a plugin its own, in whatever order they are called."""
+    port = listener.getsockname()[1]
+    source = f"""
+        import pytest
+        @pytest.hookimpl({options})
+        def {hook}():
+            global connection
+            {CONNECT.format(port=port)}
+    """
+    suite.write(
+        conftest="def pytest_configure(): pass\ndef pytest_sessionstart(): pass", connected=source, test_it=PASSES
+    )
+    if hook != "pytest_collection_modifyitems":
+        assert "'fork'" in chosen(suite, "-p", "connected")
+    suite.write(conftest=source)
+    assert chosen(suite) == f"'bare', because tests would share the connection to 127.0.0.1:{port}"
+
+
+def test_what_a_hook_opens_before_a_file_is_collected(suite: Suite, listener: socket.socket) -> None:
+    """The template of a file is looked at as pytest's own process is."""
+    port = listener.getsockname()[1]
+    suite.write(
+        conftest=f"def pytest_configure():\n    global connection\n    {CONNECT.format(port=port)}", test_it=PASSES
+    )
+    run = suite.forked("-v", "--fork-template=bare")
+    assert run.code == 0, run.out
+    assert "of a file" not in run.out
+
+
+@pytest.mark.parametrize("name", ["data.db", "data"])
+def test_an_empty_database(suite: Suite, name: str) -> None:
+    """Nothing has been written to it yet, and it is one all the same."""
+    suite.write(test_it=f"import sqlite3\ndatabase = sqlite3.connect({name!r})\n" + PASSES)
+    assert chosen(suite) == f"'bare', because tests would share the open database {suite.path / name}"
+
+
+@pytest.mark.parametrize("mode", ["w", "a+", "w+"])
+def test_an_empty_file_that_is_none(suite: Suite, mode: str) -> None:
+    """It is shared as other files are."""
+    suite.write(test_it=f"import sqlite3\nopened = open('data', {mode!r})\n" + PASSES)
+    assert chosen(suite) == "'fork', because nothing speaks against it"
+
+
 @pytest.mark.parametrize("close", ["", "; database.close()"], ids=["open", "closed"])
 def test_a_database(suite: Suite, close: str) -> None:
     """An open SQLite file is not to be carried across a fork; one that was closed is no matter."""
