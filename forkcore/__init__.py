@@ -92,7 +92,7 @@ _HOMES = {
     "take_args": "_server",
     "wait": "_sync_child",
 }
-_SUBMODULES = frozenset(("aio", "early", "errors", "executor", "sandbox"))
+_SUBMODULES = frozenset(("aio", "early", "errors", "executor", "groups", "sandbox"))
 
 
 def __getattr__(name: str) -> Any:

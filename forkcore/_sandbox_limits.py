@@ -40,10 +40,12 @@ class Limits:
 
     Attributes:
         values: By name, as they were asked for.
+        group: Folder of the control group that holds for this process and those below it; empty for none.
     """
 
     def __init__(self, values: dict[str, int]) -> None:
         self.values = values
+        self.group = ""
         self._bases: dict[str, int] = {}
         self._set: dict[str, tuple[int, int]] = {}
         self._tasks: int | None = None
@@ -87,6 +89,10 @@ class Limits:
             self._tasks = _count_tasks(user) + (user != os.getuid())  # this process will be one of them
         if "open_files" in self.values:
             self._descriptors = _open_descriptors()
+
+    def leave_to_group(self, name: str) -> None:
+        """Take note that the group binds to what `apply` could not."""
+        self._set[name] = (self.values[name], self.values[name])
 
     def memory_start(self, *_: object) -> int:
         """Give the address space that is mapped now."""
@@ -137,7 +143,15 @@ class Limits:
                 return f"{NOTE}{name}={self.values[name]}: {self._used(name)}"
             one = one.__cause__ or one.__context__
             seen += 1
-        return None
+        return self._explain_group()
+
+    def _explain_group(self) -> str | None:
+        if not self.group or "memory" not in self.values:
+            return None
+        from forkcore._sandbox_group import explain_memory
+
+        text = explain_memory(self.group, self.values["memory"])
+        return None if text is None else f"{NOTE}{text}"
 
     def _used(self, name: str) -> str:
         try:

@@ -12,6 +12,7 @@ MOUNTS = "changes of mounts"
 LANDLOCK_SIGNALS = "Landlock of Linux 6.12"
 SECCOMP = "seccomp filters"
 ROOT = "root"
+GROUPS = "a control group of its own (cgroup v2)"
 ORDINARY_USER = "an ordinary user"
 
 _REMEDIES = {
@@ -23,6 +24,8 @@ _REMEDIES = {
     LANDLOCK_SIGNALS: "a kernel of Linux 6.12 or newer with Landlock, or user= with a user of its own",
     SECCOMP: "a kernel with CONFIG_SECCOMP_FILTER on x86-64, ARM64 or RISC-V",
     ROOT: "run as root, or leave it out",
+    GROUPS: "run it alone in a delegated group: systemd-run --user --scope -p Delegate=yes COMMAND (without --user as "
+    "root)",
     ORDINARY_USER: "add user='nobody', say, or run as an ordinary user",
 }
 
@@ -39,7 +42,7 @@ class Missing(Exception):
     def __init__(self, wanted: str, facility: str, reason: object) -> None:
         self.wanted = wanted
         self.facility = facility
-        text = reason.strerror if isinstance(reason, OSError) else str(reason)
+        text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else str(reason)
         super().__init__(f"{wanted} needs {facility}, which cannot be had here: {text}. Remedy: {_REMEDIES[facility]}")
 
 

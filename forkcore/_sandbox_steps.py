@@ -51,6 +51,8 @@ class Application:
             OSError: A path is not there, or the system refused what it should allow.
         """
         if sys.platform == "linux":
+            if "group" in self.fields:
+                self._enter_group(self.fields["group"])
             if "/proc" in self.fields.get("hide", ()):
                 self.limits.count_early(self.fields["user"][0] if "user" in self.fields else os.getuid())
             self._enter_namespaces()
@@ -64,6 +66,15 @@ class Application:
             self._give_up_rights()
         self._limit()
         _sandbox_environment.change(self.fields, has_private_folder="private_tmp" in self.means)
+
+    def _enter_group(self, path: str) -> None:
+        from forkcore import _sandbox_group
+
+        _sandbox_group.enter(path)
+        self.limits.group = path
+        self.means["memory"] = "address space and group"
+        if _sandbox_group.binds_processes(path):
+            self.means["processes"] = "group"
 
     # Namespaces, and what is arranged in them.
 
@@ -255,8 +266,11 @@ class Application:
             try:
                 self.limits.apply(name, vanishing=self._vanishing, is_alone=self._in_own_user)
             except Missing as error:
-                self.missing.append(error)
+                if name in self.means:
+                    self.limits.leave_to_group(name)
+                else:
+                    self.missing.append(error)
 
 
 _PLACES = ("read_only", "hide", "private_tmp")
-_LINUX_ONLY = ("network", "hostname", *_PLACES, "user", "capabilities", "own_signals", "no_new_privs")
+_LINUX_ONLY = ("network", "hostname", *_PLACES, "user", "capabilities", "own_signals", "no_new_privs", "group")

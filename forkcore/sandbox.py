@@ -78,6 +78,7 @@ class Sandbox:
         user: Name or number of the user that it becomes, with that user's groups; for root.
         capabilities: Those that it keeps, as ``("net_raw",)``; None for all that it has.
         no_new_privs: Whether set-user-ID programs have no effect.
+        group: Folder of a control group that it enters before all else: see `forkcore.groups`.
         missing: "error", or "ignore" to go on without what cannot be had, which `Applied.missing` names then.
 
     Raises:
@@ -107,6 +108,7 @@ class Sandbox:
     user: str | int | None = None
     capabilities: Collection[str] | None = None
     no_new_privs: bool = False
+    group: Path | None = None
     missing: Literal["error", "ignore"] = "error"
 
     def __post_init__(self) -> None:
@@ -262,5 +264,6 @@ _BINDING: tuple[tuple[str, str, Callable[[Any], Any]], ...] = (
     ("user", "user", find_user),
     ("capabilities", "capabilities", _itself),
     ("no_new_privs", "no_new_privs", _always),
+    ("group", "group", absolute),
     ("missing", "ignores_missing", _always),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import forkcore
 from pytest_forkiso._file_template import TARGET as FILE_TARGET
+from pytest_forkiso._groups import open_groups
 from pytest_forkiso._ladder import make_living_source, next_source, source_again
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
@@ -34,6 +35,7 @@ class ChildSource:
         source: The template, and what its children run.
         extra_slot: Files for what is done in a template.
         shares: Fixtures may be set up in templates.
+        groups: Control groups of tests; None where there are none.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class ChildSource:
         self._known = known
         self._request = Request(session, settings, self._table, forks, collecting)
         self.shares = shares and choice.can_share
+        # Before there is a template: what is forked from here on is where this process is.
+        self.groups = open_groups(session.items)
 
     @contextlib.contextmanager
     def forking(self) -> Iterator[dict[str, Any] | None]:
@@ -92,7 +96,7 @@ class ChildSource:
             else:
                 yield None
         except BaseException:
-            self._table.close()
+            self._release()
             raise
 
     def open(self, forked: forkcore.Template | None) -> None:
@@ -108,7 +112,7 @@ class ChildSource:
         try:
             self.source = make_living_source(self._choice, self._request._replace(forked=forked), self._known)
         except BaseException:
-            self._table.close()
+            self._release()
             raise
 
     @property
@@ -203,4 +207,9 @@ class ChildSource:
             self.forget(template)
         for template in [self.template, *self._former]:
             template.close()
+        self._release()
+
+    def _release(self) -> None:
         self._table.close()
+        if self.groups is not None:
+            self.groups.close()

@@ -58,6 +58,7 @@ class Order(NamedTuple):
         location: Of the test, as `pytest.Item.location`; None where that is to be looked up here.
         shares: Fixtures of the test may be set up already.
         told: What other plugins have to know of tests before it, see `_neighbours.hear`.
+        group: Folder of the control group of the test; empty for none.
     """
 
     position: int
@@ -69,6 +70,7 @@ class Order(NamedTuple):
     location: tuple[str, int | None, str] | None
     shares: bool
     told: dict[str, Any]
+    group: str
 
 
 class InChild:
@@ -189,7 +191,7 @@ class InChild:
         path = str(item.path)  # before the test can replace what gives it
         try:
             self._attach(end, self._table.slots[order.slot])
-            self._bind(item)
+            self._bind(item, order.group)
             self._audit(item)
             _reruns.tell(item, _reruns.Attempt(order.attempts, order.memory))
             _neighbours.hear(item, order.told)
@@ -219,13 +221,13 @@ class InChild:
             os.dup2(slot.faults, self._faults, inheritable=False)
         self._stream.attach(end, slot)
 
-    def _bind(self, item: pytest.Item) -> None:
+    def _bind(self, item: pytest.Item, group: str) -> None:
         bounds = item.stash.get(BOUNDS, None)
         if bounds is None:
             return
         from pytest_forkiso._sandboxed import SandboxedTest
 
-        self._sandboxed = SandboxedTest(self._config, bounds, self._stream)
+        self._sandboxed = SandboxedTest(self._config, bounds, self._stream, group)
         self._sandboxed.enter(self._faults)
         self._config.pluginmanager.register(self._sandboxed, "forkiso-sandbox")
 

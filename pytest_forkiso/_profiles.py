@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     import forkcore
+    from forkcore.groups import ControlGroup
     from pytest_forkiso._bounds import Bounds
 
 
@@ -217,10 +218,12 @@ def _relative_path(item: pytest.Item) -> str:
         return item.path.as_posix()
 
 
-def explain(item: pytest.Item | None, status: forkcore.ExitStatus | None) -> str:
+def explain(item: pytest.Item | None, status: forkcore.ExitStatus | None, group: ControlGroup | None) -> str:
     """Say which limit has ended the process of a test, to be added to a text; empty where none of them has."""
     bounds = None if item is None else item.stash.get(BOUNDS, None)
     if bounds is None or status is None:
         return ""
     reason = bounds.sandbox.explain(status)
+    if reason is None and group is not None:
+        reason = group.explain()
     return "" if reason is None else f"; {reason}"

@@ -20,6 +20,7 @@ from pytest_forkiso._slots import read_output, read_text
 if TYPE_CHECKING:
     import pytest
 
+    from forkcore.groups import ControlGroup
     from pytest_forkiso._events import Event
     from pytest_forkiso._leftovers import Leftover
     from pytest_forkiso._losses import Loss
@@ -74,6 +75,7 @@ class ForkedRun:
         is_death_reported: Its end without a last word has come to pytest's hooks.
         is_lost: Its template is gone, and its exit status with it; its process is ended.
         loss: What is known of that.
+        group: The control group of the test; None where it has none.
         is_unbegun: It is lost, and had not begun its test.
     """
 
@@ -95,6 +97,7 @@ class ForkedRun:
         self.is_stillborn = False
         self.is_lost = self.is_unbegun = False
         self.loss: Loss | None = None
+        self.group: ControlGroup | None = None
         self.slot = slot
         self._table = table
         self.attempt = FIRST
@@ -116,6 +119,7 @@ class ForkedRun:
         self._steps = EndingSteps(child, slot.faults, self._deadline)
         self._phase_began = self._duration = self._stop = 0.0
         self._noted_at_deadline: str | None = None
+        self._bounds = ""
         self.ordered = 0.0
         self.duration = 0.0
 
@@ -146,7 +150,8 @@ class ForkedRun:
         self.ordered = self._phase_began = self._deadline.begin(timeout, alive_timeout)
         self._table.note_order(self.slot)
         place, told = plain_location(item), _neighbours.tell(item)
-        self.answer(("run", index, item.nodeid, self.slot.number, *attempt, self.template.pid, place, shares, told))
+        number, group = self.slot.number, "" if self.group is None else self.group.path
+        self.answer(("run", index, item.nodeid, number, *attempt, self.template.pid, place, shares, told, group))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child."""
@@ -273,6 +278,7 @@ class ForkedRun:
                 trace=read_text(self._faults(), output_limit),
                 output=read_output(self.slot, output_limit),
             )
+            self._bounds = explain(self.item, self.status, self.group)
             self._duration = time.monotonic() - self._phase_began
             self._stop = time.time()
 
@@ -345,7 +351,7 @@ class ForkedRun:
             limits=self._limits(),
             garbage=self._conversation.garbage,
             loss=self.loss,
-            bounds=explain(item, self.status),
+            bounds=self._bounds,
             trace=remains.trace,
             shows_all=item is not None and bool(item.config.getoption("fulltrace", default=False)),
             output=remains.output,
@@ -364,6 +370,8 @@ class ForkedRun:
         )
 
     def close(self) -> None:
-        """Close the channel: a child that waits for a test ends."""
+        """Close the channel: a child that waits for a test ends. What is left in the group of the test ends too."""
+        if self.group is not None:
+            self.group.close()
         self.child.channel.close()
         self.child.detach()

@@ -28,8 +28,17 @@ _OWN_BASE = "/tmp/pytest-sandbox"  # noqa: S108 - in a private folder, which nob
 class SandboxedTest:
     """Puts this process into the sandbox of its test, and, as a plugin, speaks of it in the test's reports."""
 
-    def __init__(self, config: pytest.Config, bounds: Bounds, stream: ReportStream) -> None:
+    def __init__(self, config: pytest.Config, bounds: Bounds, stream: ReportStream, group: str) -> None:
+        """Prepare it.
+
+        Args:
+            config: Of the session.
+            bounds: Of the test.
+            stream: Of its reports.
+            group: Folder of its control group; empty for none.
+        """
         self._config = config
+        self._group = group
         self._bounds = bounds
         self._stream = stream
         self._applied: Applied | None = None
@@ -59,6 +68,8 @@ class SandboxedTest:
 
     def _enter(self) -> None:
         bounds, sandbox = self._bounds, self._bounds.sandbox
+        if self._group:
+            sandbox = dataclasses.replace(sandbox, group=self._group)
         becomes_other = sandbox.user is not None
         folders: list[str] = []
         if bounds.limits_files or bounds.has_folder or bounds.has_home:

@@ -13,6 +13,7 @@ from pytest_forkiso._config import item_timeout
 from pytest_forkiso._control import ControlWatch
 from pytest_forkiso._durations import Durations
 from pytest_forkiso._file_templates import FileTemplates
+from pytest_forkiso._groups import make_group
 from pytest_forkiso._interrupts import is_interrupt, raise_interrupt
 from pytest_forkiso._losses import Losses
 from pytest_forkiso._order import StartOrder
@@ -292,6 +293,7 @@ class Scheduler:
         item = turn.item
         timeout, shares = item_timeout(item, self._settings), self._sharing.shares(item)
         alive_timeout = self._settings.alive_timeout
+        run.group = make_group(self._source.groups, item)
         run.order(item, self._index[id(item)], timeout, turn.attempt, alive_timeout=alive_timeout, shares=shares)
         self._sharing.started(run.base)
         self._processes.add(run)

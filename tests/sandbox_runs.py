@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -15,10 +16,11 @@ import pytest
 from targets import receive_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 import forkcore
 from forkcore import Sandbox
+from forkcore.groups import ControlGroups
 
 MODULE = "sandbox_targets"
 IDENTITIES = ("root", "ordinary") if os.getuid() == 0 else ("ordinary",)
@@ -75,6 +77,18 @@ def require_landlock(version: int) -> None:
     """Skip the test where the kernel's Landlock is older than that version of its interface."""
     if not _runs(f"assert t.landlock.version() >= {version}"):
         pytest.skip(f"this kernel has no Landlock of version {version}")
+
+
+@contextlib.contextmanager
+def delegated_group() -> Iterator[str]:
+    """Give the folder of a control group that is delegated to whoever is in it; nobody is. Skips the test without."""
+    try:
+        groups = ControlGroups()
+    except forkcore.SandboxUnavailable as error:
+        pytest.skip(str(error))
+    with groups, groups.make(Sandbox(memory="1G", processes=200)) as group:
+        os.setxattr(group.path, "user.delegate", b"1")
+        yield group.path
 
 
 def do(template: forkcore.Template, sandbox: Sandbox | None, deed: str, *arguments: Any) -> Outcome:

@@ -187,6 +187,11 @@ def allocate(size: int) -> int:
     return len(bytearray(size))
 
 
+def allocate_whole(size: int) -> int:
+    """Take so many bytes, and write to each of their pages."""
+    return len(bytearray(b"x") * size)
+
+
 def spin() -> None:
     """Use the CPU, for ever."""
     while True:

@@ -19,9 +19,9 @@ MODULES = {path.stem: path for path in PACKAGE.glob("*.py") if path.stem != "__i
 # What drives children from pytest's own process. The rest is used there as well as in templates and children.
 DRIVING = {
     "_child_source", "_control", "_conversation", "_deadline", "_ending_steps", "_endings", "_file_template",
-    "_file_templates", "_incoming", "_ladder",
-    "_loop", "_losses", "_processes", "_replay", "_reporter", "_run", "_scheduler", "_session", "_sharing", "_snapshot",
-    "_source", "_source_bare", "_source_exec", "_source_fork", "_sources", "_summary", "_xdist_jobs", "plugin",
+    "_file_templates", "_groups", "_incoming", "_ladder", "_loop", "_losses", "_processes", "_replay", "_reporter",
+    "_run", "_scheduler", "_session", "_sharing", "_snapshot", "_source", "_source_bare", "_source_exec",
+    "_source_fork", "_sources", "_summary", "_xdist_jobs", "plugin",
 }  # fmt: skip
 # Where they know of each other, they take it as an argument.
 IN_CHILDREN = {"_audit", "_bare", "_exec", "_file_session", "_inchild", "_preload", "_seeds", "_shared", "_stream"}

@@ -43,8 +43,8 @@ def bounds_of(pytester: pytest.Pytester, source: str, *arguments: str) -> Bounds
 
 
 def test_arguments_are_the_fields_of_a_sandbox() -> None:
-    """Each of them, but for `missing`, which `sandbox_missing` stands for."""
-    assert {field.name for field in dataclasses.fields(Sandbox)} - {"missing"} == SANDBOX_ARGUMENTS
+    """Each of them, but for `missing`, which `sandbox_missing` stands for, and for the group, which pytest makes."""
+    assert {field.name for field in dataclasses.fields(Sandbox)} - {"group", "missing"} == SANDBOX_ARGUMENTS
 
 
 def test_no_bounds(pytester: pytest.Pytester) -> None:
