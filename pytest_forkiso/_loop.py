@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ class OwnLoop:
 
     def __init__(self, forked: ForkedSession) -> None:
         self._forked = forked
+        self._scheduler: Scheduler | None = None  # while another plugin's loop runs
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -31,6 +32,8 @@ class OwnLoop:
             template = None if fork is None else forkcore.fork_here(**fork)
         source.open(template)
         with self._forked.scheduler(session, source) as scheduler:
+            if self._let_others_run(session, scheduler):
+                return True
             stretches = list(_stretches(self._forked, session.items))
             for number, (is_forked, items) in enumerate(stretches):
                 # Stretches of the two kinds take turns.
@@ -43,6 +46,28 @@ class OwnLoop:
                 else:
                     scheduler.run(items, following)
             scheduler.run(())
+        return True
+
+    def _let_others_run(self, session: pytest.Session, scheduler: Scheduler) -> bool:
+        """Call the loops of other plugins; tell whether one has run the tests, as one that returns a value has."""
+        others = _loops_of_others(session.config, self)
+        if others is None:
+            return False
+        self._scheduler = scheduler
+        try:
+            return others(session=session) is not None
+        finally:
+            self._scheduler = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        """Run a forked test in a child, where the loop of another plugin runs it."""
+        if self._scheduler is None or not self._forked.is_forked(item):
+            return None
+        from pytest_forkiso import _private
+
+        self._scheduler.run([item], nextitem)
+        _private.tear_down_to(item.session, nextitem)
         return True
 
     def _run_here(self, session: pytest.Session, items: list[pytest.Item], scheduler: Scheduler) -> None:
@@ -63,6 +88,25 @@ class OwnLoop:
         return self._followers[id(item)]
 
     _followers: dict[int, pytest.Item | None] | None = None
+
+
+def _loops_of_others(config: pytest.Config, own: object) -> Any | None:
+    """Give what calls the loops of other plugins, but no wrappers, which are around ours; None where there is none.
+
+    Args:
+        config: Of the session.
+        own: The plugin whose loop is not to be called, beside pytest's.
+    """
+    manager = config.pluginmanager
+    loops = {
+        id(implementation.plugin)
+        for implementation in manager.hook.pytest_runtestloop.get_hookimpls()
+        if not (implementation.wrapper or implementation.hookwrapper)
+    } - {id(own), id(manager.get_plugin("main"))}
+    if not loops:
+        return None
+    rest = [plugin for plugin in manager.get_plugins() if id(plugin) not in loops]
+    return manager.subset_hook_caller("pytest_runtestloop", rest)
 
 
 def _stretches(forked: ForkedSession, items: list[pytest.Item]) -> Iterator[tuple[bool, list[pytest.Item]]]:

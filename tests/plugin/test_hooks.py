@@ -242,3 +242,81 @@ def test_reports_changed_by_plugins(suite: Suite) -> None:
     assert forked.out.count("own: {'marks': ['special']}") == 1
     assert "turned by a plugin" in forked.out
     assert ["Own section", "text"] in forked.report("test_special", "call").sections
+
+
+LOOPS = {
+    "that prepares something": """
+        def pytest_runtestloop(session):
+            note("prepared")
+        """,
+    "that runs the tests twice": """
+        def pytest_runtestloop(session):
+            note("own loop")
+            for _ in range(2):
+                for item, following in zip(session.items, [*session.items[1:], None]):
+                    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+                    if session.shouldfail: raise session.Failed(session.shouldfail)
+            return True
+        """,
+    "that a wrapper is around": """
+        import pytest
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtestloop():
+            note("before")
+            try:
+                return (yield)
+            finally: note("after")
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    ("loop", "noted", "times"),
+    [
+        ("that prepares something", "prepared", 1),
+        ("that runs the tests twice", "own loop", 2),
+        ("that a wrapper is around", "after", 1),
+    ],
+)
+@pytest.mark.parametrize("source", ["fork", "exec", "bare"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_loop_of_a_plugin(suite: Suite, loop: str, noted: str, times: int, *, source: str, jobs: str) -> None:
+    """It is called in pytest's own process, once, and where it runs the tests itself, each of these is forked."""
+    suite.write(
+        looping="def note(word):\n    with open('notes', 'a') as file: print(word, file=file)\n"
+        + "\n".join(line[8:] for line in LOOPS[loop].splitlines()),
+        test_it="""
+        import os, pytest
+        state = []
+        @pytest.fixture(scope="module")
+        def wide():
+            yield
+            with open("ended", "a") as file: print(os.getpid(), file=file)
+        @pytest.mark.forked
+        def test_1():
+            assert not state
+            state.append(1)
+        @pytest.mark.forked
+        def test_2(wide): assert not state
+        def test_here(wide): pass
+        @pytest.mark.forked
+        def test_3(wide): assert state
+        """,
+    )
+    run = suite.run("-p", "forkiso", "-p", "looping", "--fork-template", source, "--fork-jobs", jobs)
+    # Wrappers are called in templates that collect as well, around each test.
+    assert (suite.path / "notes").read_text().splitlines().count(noted) == 1, run.out
+    outcomes = [report.outcome for report in run.reports if report.when == "call"]
+    assert outcomes == ["passed", "passed", "passed", "failed"] * times, run.out
+    ended = (suite.path / "ended").read_text().split()
+    assert (len(ended), len(set(ended))) == (3 * times, 2 * times + 1)
+
+
+@pytest.mark.parametrize("option", ["-x", "--maxfail=2"])
+def test_a_loop_of_a_plugin_that_is_to_stop(suite: Suite, option: str) -> None:
+    """It stops where it would without forks."""
+    looping = "def note(word): pass\n" + "\n".join(line[8:] for line in LOOPS["that runs the tests twice"].splitlines())
+    suite.write(looping=looping, test_it="def test_1(): pass\ndef test_2(): assert 0\ndef test_3(): pass")
+    plain, forked = suite.plain("-p", "looping", option), suite.forked("-p", "looping", option)
+    assert [(each.nodeid, each.when) for each in forked.reports] == [(each.nodeid, each.when) for each in plain.reports]
+    assert forked.code == plain.code
