@@ -9,7 +9,17 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from pytest_forkiso import _coverage, _hazards, _memory, _neighbours, _private, _private_output, _reruns, _usage
+from pytest_forkiso import (
+    _coverage,
+    _hazards,
+    _leftovers,
+    _memory,
+    _neighbours,
+    _private,
+    _private_output,
+    _reruns,
+    _usage,
+)
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._config import learns_preload, read_collected
 from pytest_forkiso._events import Plain
@@ -252,6 +262,7 @@ class InChild:
         except INTERRUPTS as error:
             _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
+            _leftovers.end_children()
             self._before_the_end(item)
             return describe_interrupt(error, shows_all=bool(self._config.option.fulltrace))
         except _reruns.RunAgain:

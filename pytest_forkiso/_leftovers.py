@@ -46,7 +46,19 @@ def describe(leftovers: Iterable[Leftover]) -> str:
     return "\n".join(f"ended process {left.pid}: {left.command}" for left in leftovers)
 
 
-def end_children(waitid: Callable[..., object] = os.waitid) -> list[Leftover]:
+class Found(NamedTuple):
+    """What was found of a test's processes.
+
+    Attributes:
+        ended: Those that have been ended.
+        helpers: Process ids of those that will end by themselves.
+    """
+
+    ended: list[Leftover]
+    helpers: list[int]
+
+
+def end_children(waitid: Callable[..., object] = os.waitid) -> Found:
     """End the processes below this one, and name them.
 
     Args:
@@ -55,7 +67,7 @@ def end_children(waitid: Callable[..., object] = os.waitid) -> list[Leftover]:
     try:
         waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return []  # the usual case costs one system call
+        return Found([], [])  # the usual case costs one system call
     return _end_all(lambda: descendants(os.getpid()))
 
 
@@ -64,7 +76,7 @@ def below() -> list[Leftover]:
     return _worth_ending(descendants(os.getpid()))
 
 
-def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
+def end_orphans(parent: int, known: Iterable[int]) -> Found:
     """End what a test left behind and what was then handed to the template, and name it.
 
     Args:
@@ -78,6 +90,29 @@ def end_orphans(parent: int, known: Iterable[int]) -> list[Leftover]:
         return orphans + [below for pid in orphans for below in descendants(pid)]
 
     return _end_all(find)
+
+
+def see_off(helpers: Iterable[int]) -> None:
+    """Wait until the helpers of a process that is gone are gone as well; one that stays too long is ended.
+
+    The test may have stopped them: they are told to go on.
+
+    Args:
+        helpers: Their process ids, as they were found.
+    """
+    held: list[int] = []
+    try:
+        for pid in helpers:
+            held += _hold(pid)
+            if held and not _is_helper(pid):
+                os.close(held.pop())  # it is gone, and its number may be that of another process
+        _signal_all(held, signal.SIGCONT)
+        if not _all_ended(held, time.monotonic() + LAST_GRACE):
+            _signal_all(held, signal.SIGKILL)
+            _all_ended(held, time.monotonic() + LAST_GRACE)
+    finally:
+        for fd in held:
+            os.close(fd)
 
 
 def end_group(pid: int) -> None:
@@ -157,21 +192,43 @@ def _command(pid: int) -> str | None:
             command = _read_command(pid)
     except (OSError, IndexError):
         return None
-    if command is None or any(helper in command for helper in _HELPERS):
+    if command is None or _ends_by_itself(pid, command):
         return None
     return command.replace(b"\0", b" ").decode("utf-8", "backslashreplace").strip()[:200] or "(no command line)"
 
 
+def _ends_by_itself(pid: int, command: bytes) -> bool:
+    """Tell a helper from what a test has let a fork server fork, which has the same command line."""
+    if not any(helper in command for helper in _HELPERS):
+        return False
+    with contextlib.suppress(OSError, IndexError):
+        parent = int(_read_status(pid)[1])
+        return not any(helper in (_read_command(parent) or b"") for helper in _HELPERS)
+    return True
+
+
+def _is_helper(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        command = _read_command(pid)
+        return command is not None and _ends_by_itself(pid, command)
+    return False
+
+
+def _read_status(pid: int) -> list[bytes]:
+    """Give what the kernel says of a process, from its state and its parent on."""
+    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
+        return file.read().rpartition(b")")[2].split()
+
+
 def _read_command(pid: int) -> bytes | None:
     """Give the command line as the kernel has it now; None for a process that has ended."""
-    with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123
-        state = file.read().rpartition(b")")[2].split()[0]
+    state = _read_status(pid)[0]
     with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
         return None if state in (b"Z", b"X") else file.read()
 
 
-def _end_all(find: Callable[[], Iterable[int]]) -> list[Leftover]:
-    """End what there is, again and again: one of them may start others while it is being ended.
+def _end_all(find: Callable[[], Iterable[int]]) -> Found:
+    """End what there is but for helpers, again and again: one of them may start others while it is being ended.
 
     Args:
         find: Gives process ids.
@@ -183,7 +240,7 @@ def _end_all(find: Callable[[], Iterable[int]]) -> list[Leftover]:
             break
         _end(left, GRACE if round_number == 0 else 0.0)
         found += left
-    return found
+    return Found(found, [pid for pid in find() if _is_helper(pid)])
 
 
 def _end(leftovers: list[Leftover], grace: float) -> None:

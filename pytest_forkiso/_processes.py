@@ -137,25 +137,28 @@ class Processes:
             self._unregister(run)
             run.collect(self._settings.output_limit)
             if run.has_died or run.is_blind:
-                run.leftovers = self._end_orphans(run)
+                self._end_orphans(run)
             if run.has_died and run.is_reported:
                 self._report_death(run)
             self._tell_end(run)
             self._give_back(run)
         self._files.sweep([run.origin for run in self._alive])
 
-    def _end_orphans(self, run: ForkedRun) -> list[_leftovers.Leftover]:
+    def _end_orphans(self, run: ForkedRun) -> None:
         others = {pid for other in self._alive if other is not run and (pid := other.pid) is not None}
         templates = [run.origin, *(link.template for link in (run.base.path if run.base else ()))]
         adopters = [template for template in templates if template.is_usable]
         if not adopters:
-            return []
+            return
         known = others | self._source.idle_pids() | self._sharing.pids() | self._files.pids()
-        left = _leftovers.end_orphans(adopters[-1].pid, known)
-        self._statistics.leftovers += len(left)
-        return left
+        found = _leftovers.end_orphans(adopters[-1].pid, known)
+        self._statistics.leftovers += len(found.ended)
+        run.leftovers = found.ended
+        run.helpers += found.helpers
 
     def _give_back(self, run: ForkedRun) -> None:
+        if run.helpers:
+            _leftovers.see_off(run.helpers)  # they write to its output files, which are another test's from here on
         self._source.give_back(run)
         self._sharing.reaped(run.base)
 
@@ -190,13 +193,14 @@ class Processes:
             return False
         self._hear(run)
         self._unregister(run)
+        self._end_orphans(run)
         self._give_back(run)
         self._tell_end(run)
         return True
 
     def abandon(self) -> None:
         """End all children at once; nothing more is reported."""
-        ended = []
+        runs, ended = list(self._alive), []
         for template in {id(run.template): run.template for run in self._alive}.values():
             self._losses.holds_up(template)  # nobody would hear of an end
         for run in self._alive:
@@ -206,8 +210,11 @@ class Processes:
                 ended.append(run)
             except forkcore.ForkcoreError:
                 pass  # it never was
-            self._give_back(run)
         self._alive.clear()
+        for run in ended:
+            self._end_orphans(run)
+        for run in runs:
+            self._give_back(run)
         for run in ended:
             self._tell_end(run)
 

@@ -61,6 +61,7 @@ class ForkedRun:
         is_reaped: The process is gone, and what it wrote is collected.
         leftovers: Processes that were found after its death.
         told_leftovers: How many it has found itself.
+        helpers: Process ids of those that were found as well, and that end by themselves when it has ended.
         measured: Bytes of memory that were its own alone at its end, and page faults; None for what it did not measure.
         ordered: When it was told its test, on the monotonic clock.
         duration: Seconds from then to its last word.
@@ -112,6 +113,7 @@ class ForkedRun:
         self.job = 0
         self.is_interrupted = False
         self.told_leftovers = 0
+        self.helpers: list[int] = []
         self.measured: tuple[int | None, int | None] = (None, None)
         self._remains = Remains("setup", "", [])
         self._conversation = Conversation(child.channel)
@@ -193,6 +195,7 @@ class ForkedRun:
                     self._phase_began = time.monotonic()
                 elif event[0] == "leftovers":
                     self.told_leftovers += event[1]
+                    self.helpers += event[2]
                 self.events.append(event)
 
     @property

@@ -161,10 +161,11 @@ class ReportStream:
         channel.end_if_copied()
         flush_streams()
         if report.when == "teardown":
-            left = _leftovers.end_children(_waitid)
-            if left:
-                report.sections.append((_leftovers.SECTION, _leftovers.describe(left)))
-                channel.send(("leftovers", len(left)))
+            found = _leftovers.end_children(_waitid)
+            if found.ended:
+                report.sections.append((_leftovers.SECTION, _leftovers.describe(found.ended)))
+            if found.ended or found.helpers:
+                channel.send(("leftovers", len(found.ended), found.helpers))
         self._send_junit(report)
         failed_subtests = _private.failed_subtests(self._config, report)
         packed = pack_report(self._config, report, self._output_limit)

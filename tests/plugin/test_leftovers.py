@@ -153,3 +153,88 @@ def test_children_of_other_tests_are_left_alone(suite: Suite) -> None:
     run = suite.run("-p", "forkiso")
     assert run.code == 0, run.out
     assert "1 leftover process" in run.out
+
+
+def test_what_a_fork_server_has_forked(suite: Suite) -> None:
+    """It has the command line of its server, which ends by itself; the one that a test has left at work does not."""
+    suite.write(
+        helper_module="""
+        import pathlib, threading
+        def work(): pathlib.Path("works").touch(); threading.Event().wait()
+        """,
+        test_server="""
+        import multiprocessing, pathlib
+        from helper_module import work
+        def test_server():
+            multiprocessing.get_context("forkserver").Process(target=work).start()
+            while not pathlib.Path("works").exists(): pass
+        """,
+    )
+    run = suite.forked()
+    assert run.outcomes() == {"test_server": "passed"}
+    section = run.report("test_server", "teardown").section("Leftover processes (teardown)")
+    assert section.count("ended process") == 1
+
+
+@pytest.mark.parametrize("wakes", [3, 4, 5])  # one of them has the files of the first test
+def test_what_a_resource_tracker_says_is_in_no_other_report(suite: Suite, wakes: int) -> None:
+    """It complains when its test is gone, and has that test's output files, which then serve another one."""
+    suite.write(
+        test_tracker=f"""
+        import os, pathlib, signal
+        from multiprocessing import resource_tracker, shared_memory
+        import pytest
+        def test_leaks():
+            shared_memory.SharedMemory(create=True, size=10).close()
+            tracker = resource_tracker._resource_tracker._pid
+            os.kill(tracker, signal.SIGSTOP)
+            pathlib.Path("tracker").write_text(str(tracker))
+        @pytest.mark.parametrize("number", range(6))
+        def test_others(number):
+            tracker = pathlib.Path("tracker").read_text()
+            if number == {wakes} and os.path.exists(f"/proc/{{tracker}}"):
+                os.kill(int(tracker), signal.SIGCONT)
+                while os.path.exists(f"/proc/{{tracker}}"): pass
+            assert 0
+        """
+    )
+    run = suite.forked()
+    for number in range(6):
+        assert "resource_tracker" not in run.failure(f"test_others[{number}]").everything
+
+
+@pytest.mark.parametrize("ending", ["-x", "--maxfail=1"])
+def test_what_is_left_by_a_test_that_is_cut_off(suite: Suite, ending: str) -> None:
+    """Where the run ends while a test is at work, what that one has started ends as well."""
+    suite.write(
+        test_cut_off="""
+        import pathlib, subprocess, threading
+        def test_fails():
+            while not pathlib.Path("works").exists(): pass
+            assert 0
+        def test_works():
+            subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            pathlib.Path("works").touch()
+            threading.Event().wait()
+        """
+    )
+    run = suite.forked("--fork-jobs=2", ending)
+    assert run.outcomes() == {"test_fails": "failed"}
+    assert not suite.processes()
+
+
+@pytest.mark.parametrize("leave", ["pytest.exit('enough')", "raise KeyboardInterrupt", "pytest.exit('enough', 5)"])
+def test_what_is_left_by_a_test_that_stops_the_run(suite: Suite, leave: str) -> None:
+    """It ends with the run."""
+    suite.write(
+        test_stops=f"""
+        import subprocess
+        import pytest
+        def test_stops():
+            subprocess.Popen(["sleep", "1000"], start_new_session=True)
+            {leave}
+        """
+    )
+    run = suite.forked()
+    assert run.code in (pytest.ExitCode.INTERRUPTED, 5)
+    assert not suite.processes()
