@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_forkiso._plan import groups
+from pytest_forkiso import _private_fixtures as machinery
+from pytest_forkiso._lifetimes import Lifetimes, fits
 from pytest_forkiso._share_config import SCOPES
 
 if TYPE_CHECKING:
@@ -53,44 +54,50 @@ class Chain:
         nodes = item.listchain()
         plan = {id(fixture.definition): fixture for fixture in self._planner.plan(item)}
         for index, link in enumerate(self.links):
-            if link.node not in nodes or not all(_fits(fixture, plan) for fixture in link.fixtures):
+            if link.node not in nodes or not all(fits(fixture, plan) for fixture in link.fixtures):
                 return self.links[index:]
         return []
 
-    def missing(self, item: pytest.Item, upcoming: Iterable[pytest.Item]) -> Missing | None:
+    def lacks(self, item: pytest.Item) -> bool:
+        """Tell whether something is to be set up for a test, for which no link is outdated."""
+        return bool(self._needed(item))
+
+    def missing(self, item: pytest.Item, following: Iterable[pytest.Item], *, is_all: bool = True) -> Missing | None:
         """Give what is to be set up next, on top of the chain; None where all is there.
 
         Args:
             item: The test that is next; no link is outdated for it.
-            upcoming: Tests after it, in their order.
+            following: It, and the tests after it, in their order.
+            is_all: None will come after these.
         """
-        if len(self._permitted(item)) < len(self.links):
-            return None  # it must not have what the others share, and others still need that
-        there = {id(fixture.definition) for link in self.links for fixture in link.fixtures}
-        plan = self._reached(item)
-        first = next(groups(fixture for fixture in plan if id(fixture.definition) not in there), [])
-        if not first:
+        needed = self._needed(item)
+        if not needed:
             return None
-        is_all = sum(id(fixture.definition) not in there for fixture in plan) == len(first)
-        there.update(id(fixture.definition) for fixture in plan)
-        return self._lasting(first[0], plan, upcoming, there) or Missing(item, first, is_all)
+        lifetimes = Lifetimes(self._planner, following, is_all=is_all)
+        first = lifetimes.first(needed)
+        return self._lasting(item, first[0], lifetimes) or Missing(item, first, len(first) == len(needed))
 
-    def _lasting(self, first: Fixture, plan: Plan, upcoming: Iterable[pytest.Item], there: set[int]) -> Missing | None:
-        """Give fixtures that outlast one, and that later tests of its node need: on top they would end with it."""
-        names = {fixture.name for fixture in plan}
-        for item in upcoming:
-            if first.node not in item.listchain():
-                break
-            lasting = [
-                fixture
-                for fixture in self._reached(item)
-                if fixture.rank < first.rank
-                and not fixture.varies
-                and id(fixture.definition) not in there
-                and fixture.name not in names
-            ]
+    def _needed(self, item: pytest.Item) -> list[Fixture]:
+        if len(self._permitted(item)) < len(self.links):
+            return []  # it must not have what the others share, and others still need that
+        there = {id(fixture.definition) for link in self.links for fixture in link.fixtures}
+        return [fixture for fixture in self._reached(item) if id(fixture.definition) not in there]
+
+    def _lasting(self, item: pytest.Item, first: Fixture, lifetimes: Lifetimes) -> Missing | None:
+        """Give fixtures that outlast one, and that tests before its end will need: on top they would end with it."""
+        end, nodes = lifetimes.end(first), item.listchain()
+        there = {id(fixture.definition): fixture for link in self.links for fixture in link.fixtures}
+        known = {*there, *(id(fixture.definition) for fixture in self._planner.plan(item))}
+        for place, later in lifetimes.before(end):
+            lasting: list[Fixture] = []
+            for fixture in self._reached(later):
+                is_new = id(fixture.definition) not in known and fixture.node in nodes
+                if is_new and lifetimes.end(fixture, place) > end and _has_needs(fixture, there, lasting):
+                    lasting.append(fixture)
             if lasting:
-                return Missing(item, next(groups(lasting)), is_all=False)
+                return Missing(later, lifetimes.first(lasting, place), is_all=False)
+            # Until then a test may use the same one with another parameter.
+            known.update(id(fixture.definition) for fixture in self._planner.plan(later))
         return None
 
     def _reached(self, item: pytest.Item) -> Plan:
@@ -108,6 +115,11 @@ class Chain:
         return self.links
 
 
-def _fits(fixture: Fixture, plan: dict[int, Fixture]) -> bool:
-    wanted = plan.get(id(fixture.definition))
-    return wanted is None or fixture.serves(wanted)
+def _has_needs(fixture: Fixture, there: dict[int, Fixture], chosen: list[Fixture]) -> bool:
+    """Tell whether what a fixture depends on is set up as it needs it, or has been chosen to be."""
+    return all(
+        other in chosen
+        or (fits(other, there) and id(other.definition) in there)
+        or machinery.is_mere_value(other.definition)
+        for other in fixture.needs
+    )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from pytest_forkiso import _private_fixtures as machinery
 from pytest_forkiso._config import item_share
 from pytest_forkiso._share_config import SCOPES
 
+_PACKAGE = SCOPES.index("package")
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     import pytest
 
@@ -20,39 +23,40 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fixture:
-    """A fixture as one test uses it.
+    """A fixture as one test uses it; or what a package does in place of one.
 
     Attributes:
-        name: By which it is asked for.
-        depth: 1 for the closest definition of that name, 2 for the one that it overrides, and so on.
-        definition: pytest's.
-        node: It is torn down with this one.
+        name: By which it is asked for; the file of a package.
+        depth: 1 for the closest definition of that name, 2 for the one that it overrides, and so on; 0 for a package.
+        definition: pytest's; or the package.
+        node: It is torn down with this one, if not before.
         scope: Of the fixture, or of its parametrisation.
         parameter: What the test gives to it.
-        varies: It, or something that it depends on, is parametrised.
+        needs: Other fixtures that it depends on directly.
         place: In the order in which pytest would set up what this test uses.
     """
 
     name: str
     depth: int
-    definition: Definition
+    definition: Definition | Node
     node: Node
     scope: str
     parameter: Parameter | None
-    varies: bool
+    needs: tuple[Fixture, ...]
     place: int
 
     @property
-    def rank(self) -> tuple[int, bool]:
-        """Its place in the chain: wide before narrow, as pytest has it; what varies last: it is replaced alone."""
-        return len(self.node.listchain()), self.varies
+    def varies(self) -> bool:
+        """It, or something that it depends on, is parametrised."""
+        return self.parameter is not None or any(other.varies for other in self.needs)
 
     def serves(self, other: Fixture) -> bool:
         """Tell whether the value of this one is also that of another use of the same definition.
 
         pytest keeps one value, whichever node it was made for, until that node is done.
         """
-        return _is_same(self.parameter, other.parameter)
+        mine, theirs = (None if each.parameter is None else each.parameter.value for each in (self, other))
+        return machinery.is_same_value(mine, theirs)
 
 
 Plan = tuple[Fixture, ...]
@@ -72,7 +76,7 @@ class Planner:
         self.excluded: dict[int, str] = {}
 
     def plan(self, item: pytest.Item) -> Plan:
-        """Give the shared fixtures of a test, in the order in which they are to be set up."""
+        """Give the shared fixtures of a test, in the order in which pytest would set them up."""
         if id(item) not in self._plans:
             self._plans[id(item)] = self._make(item)
         return self._plans[id(item)]
@@ -83,7 +87,7 @@ class Planner:
             self._limits[id(item)] = SCOPES.index(item_share(item, self._settings))
         return self._limits[id(item)]
 
-    def exclude(self, definition: Definition, reason: str) -> None:
+    def exclude(self, definition: Definition | Node, reason: str) -> None:
         """Have a fixture, and what depends on it, set up in each child from now on."""
         self.excluded[id(definition)] = reason
         self._plans.clear()
@@ -94,13 +98,17 @@ class Planner:
         if reachable is None or limit == 0 or machinery.will_not_run(item):
             return ()
         walk = _Walk(item, reachable, limit, self.excluded, self._settings.share.denied)
+        walk.visit_packages()
         for name in item.fixturenames:  # type: ignore[attr-defined] # items with fixtures have them
             walk.visit(name)
-        return tuple(sorted(walk.found, key=lambda fixture: fixture.rank))
+        return tuple(walk.found)
 
 
 class _Walk:
-    """Goes through what a test uses, dependencies first, in the order in which pytest would set it up."""
+    """Goes through what a test uses, dependencies first, in the order in which pytest would set it up.
+
+    It ends where pytest's setup will end with an error for certain: what comes after that is not set up.
+    """
 
     def __init__(
         self, item: pytest.Item, reachable: Any, limit: int, excluded: dict[int, str], denied: Iterable[str]
@@ -112,38 +120,73 @@ class _Walk:
         self._denied = frozenset(denied)
         self._depths: dict[str, int] = {}
         self._seen: dict[int, Fixture | None] = {}
+        self._places = itertools.count()
+        self._has_ended = False
+        self._unfit: Node | None = None  # a package: what it does itself is done in each child, and so is all below it
         self.found: list[Fixture] = []
 
-    def visit(self, name: str) -> Fixture | None:
-        """Give the fixture, where it can be shared; what it depends on has been added to `found` before it."""
+    def visit_packages(self) -> None:
+        """Add what packages have in place of fixtures; pytest sets nodes up first."""
+        for node in machinery.nodes(self._item) if self._limit >= _PACKAGE else ():
+            if machinery.has_own_set_up(node):
+                name = f"{node.nodeid}/__init__.py"
+                if id(node) in self._excluded or name in self._denied:
+                    self._unfit = node
+                    return
+                self.found.append(Fixture(name, 0, node, node, "package", None, (), next(self._places)))
+
+    def visit(self, name: str, asking: str | None = None) -> Fixture | None:
+        """Give the fixture, where it can be shared; what it depends on has been added to `found` before it.
+
+        Args:
+            name: By which it is asked for.
+            asking: The scope of the fixture that asks; None where the test does.
+        """
         known = self._reachable.get(name, ())
         depth = self._depths.get(name, 0) + 1  # who asks for its own name means what it overrides
         if depth > len(known):
+            self._has_ended |= bool(known)  # of names that nobody knows plugins may make fixtures yet
             return None
         definition = known[-depth]
-        if id(definition) not in self._seen:
-            self._seen[id(definition)] = None  # a fixture that depends on itself is pytest's to report
-            self._depths[name] = depth
-            needed = [self.visit(other) for other in definition.argnames if other != "request"]
-            self._depths[name] = depth - 1
-            fixture = self._make(name, depth, definition, needed)
-            self._seen[id(definition)] = fixture
-            if fixture is not None:
-                self.found.append(fixture)
-        return self._seen[id(definition)]
-
-    def _make(self, name: str, depth: int, definition: Definition, needed: list[Fixture | None]) -> Fixture | None:
+        if id(definition) in self._seen:
+            return self._seen[id(definition)]
+        self._seen[id(definition)] = None
         given = machinery.parameter(self._item, name)
+        self._has_ended |= machinery.is_refused(definition, given, asking)
+        if self._has_ended:
+            return None
+        self._depths[name] = depth
+        scope = given.scope if given is not None else definition.scope
+        needed = [self.visit(other, scope) for other in definition.argnames if other != "request"]
+        self._depths[name] = depth - 1
+        fixture = self._make(name, depth, definition, given, needed)
+        self._seen[id(definition)] = fixture
+        if fixture is not None and not machinery.is_mere_value(definition):
+            self._add(fixture)
+        return fixture
+
+    def _make(
+        self, name: str, depth: int, definition: Definition, given: Parameter | None, needed: list[Fixture | None]
+    ) -> Fixture | None:
+        if self._has_ended:
+            return None
         scope = given.scope if given is not None else definition.scope
         if not 0 < SCOPES.index(scope) <= self._limit or name in self._denied or id(definition) in self._excluded:
             return None
-        if given is None and definition.params is not None:
-            return None  # an error of the test's, which pytest reports
         node = machinery.scope_node(self._item, definition, scope)
-        if node is None or None in needed:
+        needs = tuple(other for other in needed if other is not None)
+        if node is None or len(needs) < len(needed) or (self._unfit in node.listchain()):
             return None
-        varies = given is not None or any(other is not None and other.varies for other in needed)
-        return Fixture(name, depth, definition, node, scope, given, varies, len(self.found))
+        # What an inner package overrides, a fixture of the outer one may ask for; then it ends with that.
+        inner = max((node, *(other.node for other in needs)), key=lambda each: len(each.listchain()))
+        return Fixture(name, depth, definition, inner, scope, given, needs, next(self._places))
+
+    def _add(self, fixture: Fixture) -> None:
+        """Add a fixture; a mere value is of use in a snapshot only for what depends on it."""
+        for other in fixture.needs:
+            if other not in self.found:
+                self._add(other)
+        self.found.append(fixture)
 
 
 def chain_of(item: pytest.Item, name: str, depth: int) -> list[tuple[Definition, Parameter | None]]:
@@ -151,27 +194,3 @@ def chain_of(item: pytest.Item, name: str, depth: int) -> list[tuple[Definition,
     known = (machinery.definitions(item) or {})[name]
     given = machinery.parameter(item, name)
     return [(known[-level], given) for level in range(1, depth + 1)]
-
-
-def groups(fixtures: Iterable[Fixture]) -> Iterator[list[Fixture]]:
-    """Split fixtures, in their order, into those that are set up in one snapshot."""
-    group: list[Fixture] = []
-    for fixture in fixtures:
-        if group and (fixture.node is not group[0].node or fixture.varies):
-            yield group
-            group = []
-        group.append(fixture)
-    if group:
-        yield group
-
-
-def _is_same(one: Parameter | None, other: Parameter | None) -> bool:
-    """Compare parameters as pytest does for a cached value."""
-    if one is None or other is None:
-        return one is other
-    if one.value is other.value:
-        return True
-    try:
-        return bool(one.value == other.value)
-    except (ValueError, RuntimeError):
-        return False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from _pytest.compat import NOTSET
 from _pytest.fixtures import SubRequest, get_scope_package
+from _pytest.python import get_direct_param_fixture_func
 from _pytest.scope import Scope
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     Definition = pytest.FixtureDef[Any]
 
 _CACHES_TRACEBACK = pytest.version_tuple >= (8, 3)
+_COMPARES_VALUES = pytest.version_tuple >= (8, 3)
+_COMPARES_OWN_SCOPES = pytest.version_tuple >= (8, 4)  # of fixtures, and not those of parametrisations
+_OF_PACKAGES = (b"setup_module", b"setUpModule", b"teardown_module", b"tearDownModule")
 
 
 class Parameter(NamedTuple):
@@ -72,6 +76,55 @@ def scope_node(item: pytest.Item, definition: Definition, scope: str) -> Node | 
     return item.getparent(pytest.Class) if scope == "class" else None
 
 
+def nodes(item: pytest.Item) -> list[Node]:
+    """Give a test and all that it is in, the outermost first."""
+    return item.listchain()  # type: ignore[return-value] # each is one of the two
+
+
+def is_mere_value(definition: Definition | Node) -> bool:
+    """Tell whether there is no fixture, but a value that ``parametrize`` gives to a test directly."""
+    return getattr(definition, "func", None) is get_direct_param_fixture_func
+
+
+def is_refused(definition: Definition, given: Parameter | None, asking: str | None) -> bool:
+    """Tell whether pytest will end a test's setup with an error when a fixture is asked for.
+
+    Args:
+        definition: Of the fixture.
+        given: What the test passes to it.
+        asking: The scope of the fixture that asks; None for the test.
+    """
+    if given is None and definition.params is not None:
+        return True
+    if asking is None:
+        return False
+    scope = given.scope if given is not None and not _COMPARES_OWN_SCOPES else definition.scope
+    return Scope(scope) < Scope(asking)
+
+
+def is_same_value(one: Any, other: Any) -> bool:
+    """Compare parameters as pytest does for a cached value."""
+    if not _COMPARES_VALUES:
+        return one is other
+    try:
+        return bool(one == other)
+    except (ValueError, RuntimeError):
+        return one is other
+
+
+def has_own_set_up(node: object) -> bool:
+    """Tell whether a package's ``__init__.py`` may have functions that pytest calls before and after its tests.
+
+    These are no fixtures, and the node itself shows nothing of them before it is set up.
+    """
+    if not isinstance(node, pytest.Package):
+        return False
+    try:
+        return any(name in (node.path / "__init__.py").read_bytes() for name in _OF_PACKAGES)
+    except OSError:
+        return False
+
+
 def will_not_run(item: pytest.Item) -> bool:
     """Tell whether marks keep a test from being set up at all.
 
@@ -90,8 +143,17 @@ def will_not_run(item: pytest.Item) -> bool:
 
 
 def set_up_nodes(node: Node) -> None:
-    """Set up a node and those above it, as `pytest_runtest_setup` does for a test; a hook for less there is not."""
-    node.session._setupstate.setup(node)  # type: ignore[arg-type]
+    """Set up a node and those above it, as `pytest_runtest_setup` does for a test; a hook for less there is not.
+
+    A node that is set up already stays so, and so do those below it: pytest's function would take them for a mistake.
+    """
+    state: Any = node.session._setupstate  # before pytest 8.3, a failure comes without its traceback
+    if node not in state.stack:
+        state.setup(node)
+        return
+    for _, failure in (state.stack[each] for each in node.listchain()):
+        if failure is not None:
+            raise failure if isinstance(failure, BaseException) else failure[0]
 
 
 def tear_down(session: pytest.Session) -> None:

@@ -180,28 +180,44 @@ class _Filling:
     def fill(self) -> None:
         """Set them up, until one fails or cannot be shared."""
         for place, each in enumerate(self._wanted):
-            chain = chain_of(self._item, each.name, each.depth)
-            definition, given = chain[-1]
-            scope = given.scope if given is not None else definition.scope
-            node = machinery.scope_node(self._item, definition, scope)
-            assert node is not None  # noqa: S101 - the plan has it from there
-            machinery.set_up_nodes(node)
-            self._end.send(("fixture", place))
-            self.begun += 1
-            if each.failure is not None:
-                error = pytest.fail.Exception(each.failure, pytrace=False)
-                machinery.plant_failure(definition, given, error)
             before = _findings.look()
-            call = pytest.CallInfo.from_call(lambda: machinery.execute(self._item, chain), "setup", reraise=_LEAVES)  # noqa: B023 - called at once
-            found = [] if each.is_allowed else _findings.new_since(before)
-            if call.excinfo is not None and not machinery.has_failed(definition):
-                found.append(f"the exception {call.excinfo.exconly()!r}, which pytest does not keep for other tests")
+            if each.depth:
+                has_failed, found = self._fill_one(place, each)
+            else:
+                machinery.set_up_nodes(self._package(each.name))
+                self.begun += 1
+                has_failed, found = False, []
+            if not each.is_allowed:
+                found += _findings.new_since(before)
             if found:
                 self.problem = found
                 return
-            if call.excinfo is not None:
+            if has_failed:
                 self.failed.append(place)
                 return
+
+    def _package(self, name: str) -> machinery.Node:
+        return next(node for node in machinery.nodes(self._item) if name == f"{node.nodeid}/__init__.py")
+
+    def _fill_one(self, place: int, wanted: WantedFixture) -> tuple[bool, list[str]]:
+        """Set a fixture up; tell whether it has failed, and what else speaks against sharing it."""
+        chain = chain_of(self._item, wanted.name, wanted.depth)
+        definition, given = chain[-1]
+        scope = given.scope if given is not None else definition.scope
+        node = machinery.scope_node(self._item, definition, scope)
+        assert node is not None  # noqa: S101 - the plan has it from there
+        machinery.set_up_nodes(node)
+        self._end.send(("fixture", place))
+        self.begun += 1
+        if wanted.failure is not None:
+            error = pytest.fail.Exception(wanted.failure, pytrace=False)
+            machinery.plant_failure(definition, given, error)
+        call = pytest.CallInfo.from_call(lambda: machinery.execute(self._item, chain), "setup", reraise=_LEAVES)
+        if call.excinfo is None:
+            return False, []
+        if machinery.has_failed(definition):
+            return True, []
+        return True, [f"the exception {call.excinfo.exconly()!r}, which pytest does not keep for other tests"]
 
 
 class _Phase:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import forkcore
 from pytest_forkiso import _private
 from pytest_forkiso._chain import Chain
-from pytest_forkiso._config import item_timeout
+from pytest_forkiso._config import is_forked, item_timeout
 from pytest_forkiso._endings import Endings
 from pytest_forkiso._memory import WORTH_IT
 from pytest_forkiso._plan import Planner
@@ -59,6 +59,7 @@ class Sharing:
         self._position = {id(item): index for index, item in enumerate(session.items)}
         self._planner = Planner(settings)
         self._chain = Chain(self._planner)
+        self._is_worker = hasattr(session.config, "workerinput")
         self._retired: list[Snapshot] = []  # of no use for later tests; the outermost first
         self._crashed: dict[int, str] = {}  # by the identity of the definition, and what is to be said of it
         self._work: Work | None = None
@@ -94,7 +95,7 @@ class Sharing:
 
     def has_all(self, item: pytest.Item) -> bool:
         """Tell whether the chain is as a test needs it."""
-        return not self.is_busy and not self._chain.outdated(item) and self._chain.missing(item, ()) is None
+        return not (self.is_busy or self._chain.outdated(item) or self._chain.lacks(item))
 
     def base(self, item: pytest.Item) -> Snapshot | None:
         """Give the snapshot that a test starts from; None for the template above them all."""
@@ -114,12 +115,21 @@ class Sharing:
     # ------------------------------------------------------------------------------------------------------- making one
 
     def _extend(self, item: pytest.Item, upcoming: Callable[[], Iterator[pytest.Item]]) -> None:
-        missing = None if self.is_busy else self._chain.missing(item, upcoming())
+        if self.is_busy:
+            return
+        # A worker of pytest-xdist hears of its tests one by one.
+        following = upcoming() if self._is_worker else self._from(item)
+        missing = self._chain.missing(item, following, is_all=not self._is_worker)
         if missing is None:
             return
         node = missing.fixtures[0].node
         users = itertools.takewhile(lambda each: node in each.listchain(), upcoming())
         self._make(missing, sum(1 for _ in itertools.islice(users, WORTH_IT)) if missing.is_all else 0)
+
+    def _from(self, item: pytest.Item) -> Iterator[pytest.Item]:
+        """Give a test and all that follow it, those as well that the scheduler does not know of yet."""
+        items = itertools.islice(self._session.items, self._position[id(item)], None)
+        return (each for each in items if is_forked(each, self._settings))
 
     def _make(self, missing: Missing, forks: int) -> None:
         above = self._chain.links[-1].template if self._chain.links else self._source.template

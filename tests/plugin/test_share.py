@@ -463,3 +463,88 @@ def test_a_teardown_that_crashes(suite: Suite) -> None:
     text = next(report.everything for report in run.reports if report.category == "error")
     assert "Crash in teardown of the fixtures 'crashing'" in text
     assert "at the end" in text
+
+
+def test_what_a_package_does_itself(suite: Suite) -> None:
+    """Functions in its `__init__.py` run once, before all that is in it, although it has no fixture."""
+    suite.write(conftest=WIDE)
+    package = suite.pytester.mkpydir("package")
+    package.joinpath("__init__.py").write_text(
+        "from conftest import note\n"
+        "def setup_module(): note('setup package')\n"
+        "def teardown_module(): note('teardown package')\n"
+    )
+    package.joinpath("test_one.py").write_text("def test_one(module_fixture): pass\ndef test_two(): pass\n")
+    package.joinpath("test_other.py").write_text("def test_one(): pass\ndef test_two(module_fixture): pass\n")
+    suite.write(test_before="def test_it(): pass")
+    plain, expected, shared, noted = logs(suite, "test_before.py", "package", "-rA")
+    assert plain.code == 0, plain.out
+    assert expected.count("setup package") == 1
+    assert noted == expected
+    assert_same(plain, shared)
+
+
+def test_a_package_that_cannot_be_shared(suite: Suite) -> None:
+    """What its own function leaves is seen as with a fixture; all that is in the package is set up in each test."""
+    suite.write(conftest=WIDE)
+    package = suite.pytester.mkpydir("package")
+    package.joinpath("__init__.py").write_text(
+        "import threading\n"
+        "def setup_module(): threading.Thread(target=threading.Event().wait, name='waiting', daemon=True).start()\n"
+    )
+    package.joinpath("test_it.py").write_text(
+        "import pytest, threading\n"
+        "@pytest.mark.parametrize('n', [1, 2])\n"
+        "def test_it(module_fixture, session_fixture, n): assert 'waiting' in {t.name for t in threading.enumerate()}\n"
+    )
+    _, _, shared, noted = logs(suite, "package")
+    assert shared.code == 0, shared.out
+    assert "fixture 'package/__init__.py' was set up in each test's own process" in shared.out
+    assert [line for line in noted if line.startswith("setup")] == [
+        "setup session  -",
+        "setup session  -",
+        *["setup module package/test_it.py -"] * 2,
+    ]
+
+
+def test_what_pytest_does_not_come_to(suite: Suite) -> None:
+    """Where a setup will end with an error in any case, nothing is set up that pytest would come to later."""
+    suite.write(
+        conftest=WIDE,
+        test_it="""
+        import pytest, unittest
+        from conftest import make, note
+        narrow, later = make("function", "narrow"), make("module", "later")
+        @pytest.fixture(scope="module")
+        def mistaken(narrow): note("never")
+        with_parameters = make("module", "with_parameters", params=[1, 2])
+        def test_mistaken(module_fixture, mistaken, later): note("never")
+        @pytest.mark.usefixtures("module_fixture", "with_parameters", "later")
+        class TestUnit(unittest.TestCase):
+            def test_it(self): note("never")
+        """,
+    )
+    plain, expected, shared, noted = logs(suite, "-rA")
+    assert plain.outcomes() == {"test_mistaken": "error", "TestUnit::test_it": "error"}
+    assert not any("later" in line or "never" in line for line in expected)
+    assert noted == expected
+    assert_same(plain, shared)
+
+
+def test_a_wide_parameter_that_changes_within_a_node(suite: Suite) -> None:
+    """The fixtures of that node are set up once all the same: before those that the parameter replaces."""
+    suite.write(
+        conftest=WIDE,
+        test_it="""
+        import pytest
+        from conftest import make, note
+        kind = make("session", "kind", params=["x", "y"])
+        @pytest.mark.parametrize("value", [1, 2], scope="module")
+        def test_it(kind, module_fixture, value): note("test", value)
+        """,
+    )
+    plain, expected, shared, noted = logs(suite)
+    assert plain.code == shared.code == 0, shared.out
+    assert sorted(noted) == sorted(expected)
+    assert noted[1:4] == ["setup module test_it.py -", "setup session  x", "test 1"]
+    assert ", 4 snapshots of fixtures" in shared.out

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from pytest_forkiso._chain import Chain
 from pytest_forkiso._config import read_settings
-from pytest_forkiso._plan import Planner, chain_of, groups
+from pytest_forkiso._plan import Planner, chain_of
 from pytest_forkiso._snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from pytest_forkiso._plan import Fixture
 
 CONFTEST = """
 import pytest
@@ -62,6 +59,7 @@ class Suite:
         self.items = {item.nodeid.partition("::")[2]: item for item in pytester.genitems([node])}
         self.planner = Planner(read_settings(node.config))
         self.chain = Chain(self.planner)
+        self.is_all = True
 
     def names(self, test: str) -> list[str]:
         """Give the names of the fixtures in a test's plan."""
@@ -69,12 +67,13 @@ class Suite:
 
     def missing(self, test: str, *upcoming: str) -> list[str]:
         """Give the names of what is to be set up next."""
-        found = self.chain.missing(self.items[test], (self.items[each] for each in upcoming))
+        found = self.chain.missing(self.items[test], [self.items[each] for each in (test, *upcoming)])
         return [] if found is None else [fixture.name for fixture in found.fixtures]
 
     def push(self, test: str, *upcoming: str) -> None:
         """Set up what a test needs, as far as bookkeeping goes."""
-        while (found := self.chain.missing(self.items[test], [self.items[each] for each in upcoming])) is not None:
+        following = [self.items[each] for each in (test, *upcoming)]
+        while (found := self.chain.missing(self.items[test], following, is_all=self.is_all)) is not None:
             template = cast("Any", None)
             self.chain.links.append(Snapshot(template, template, self.chain.links, found.item, found.fixtures))
 
@@ -87,11 +86,11 @@ class Suite:
         return [[each.name for each in link.fixtures] for link in self.chain.outdated(self.items[test])]
 
 
-def test_wide_before_narrow_and_varying_last(pytester: pytest.Pytester) -> None:
-    """The order of the chain, with what is needed indirectly, without what is of the function."""
+def test_plans_are_in_pytests_order(pytester: pytest.Pytester) -> None:
+    """What is needed indirectly comes before what needs it; what is of the function is left out."""
     suite = Suite(pytester)
     assert suite.names("test_narrow") == ["automatic", "wide", "narrow"]
-    assert suite.names("test_varying[1]") == ["automatic", "wide", "narrow", "varying", "on_varying"]
+    assert suite.names("test_varying[1]") == ["automatic", "wide", "varying", "narrow", "on_varying"]
 
 
 @pytest.mark.parametrize(
@@ -145,22 +144,101 @@ def test_what_is_excluded_takes_its_dependents_along(pytester: pytest.Pytester) 
     assert suite.names("test_varying[1]") == ["automatic", "varying"]
 
 
-def test_one_link_for_a_node_and_one_for_what_varies(pytester: pytest.Pytester) -> None:
-    """Fixtures of one node are set up together."""
+VARYING = ("test_varying[1]", "test_varying[2]")
+
+
+def test_one_link_for_what_ends_together(pytester: pytest.Pytester) -> None:
+    """Fixtures of one node are set up together, but for those that another parameter will replace before its end."""
     suite = Suite(pytester)
-    suite.push("test_varying[1]")
-    assert suite.links() == [["automatic", "wide"], ["narrow"], ["varying"], ["on_varying"]]
+    suite.push(*VARYING)
+    assert suite.links() == [["automatic", "wide"], ["narrow"], ["varying", "on_varying"]]
     assert suite.missing("test_narrow") == []
     assert suite.chain.base(suite.items["test_narrow"]) is suite.chain.links[-1]
+
+
+def test_what_nothing_replaces_has_its_place_in_pytests_order(pytester: pytest.Pytester) -> None:
+    """A single parameter is none that changes; where the tests to come are not known, it may."""
+    suite = Suite(pytester)
+    suite.push("test_varying[1]")
+    assert suite.links() == [["automatic", "wide"], ["varying", "narrow", "on_varying"]]
+    suite.chain.links.clear()
+    suite.is_all = False
+    suite.push("test_varying[1]")
+    assert suite.links() == [["automatic", "wide"], ["narrow"], ["varying", "on_varying"]]
 
 
 def test_another_parameter_replaces_only_what_depends_on_it(pytester: pytest.Pytester) -> None:
     """And another module all of the module's, the end everything."""
     suite = Suite(pytester)
-    suite.push("test_varying[1]")
+    suite.push(*VARYING)
     assert suite.outdated("test_varying[1]") == suite.outdated("test_late") == []
-    assert suite.outdated("test_varying[2]") == [["varying"], ["on_varying"]]
+    assert suite.outdated("test_varying[2]") == [["varying", "on_varying"]]
     assert suite.chain.outdated(None) == suite.chain.links
+
+
+WIDE_PARAMETER = """
+import pytest
+@pytest.fixture(scope="session", params=["x", "y"])
+def kind(request): pass
+@pytest.fixture(scope="session")
+def on_kind(kind): pass
+class TestIt:
+    @pytest.mark.parametrize("direct", [1, 2], scope="module")
+    def test_it(self, kind, on_kind, of_class, direct): pass
+"""
+
+
+def test_narrow_fixtures_stay_where_a_wider_parameter_changes(pytester: pytest.Pytester) -> None:
+    """They are below it where they do not depend on it; and a value that a test is given directly is no fixture."""
+    suite = Suite(pytester, module=WIDE_PARAMETER)
+    suite.push(*(f"TestIt::test_it[{kind}-{direct}]" for kind in "xy" for direct in (1, 2)))
+    assert suite.links() == [["automatic", "wide"], ["narrow"], ["of_class"], ["kind", "on_kind"]]
+    assert suite.outdated("TestIt::test_it[x-2]") == []
+    assert suite.outdated("TestIt::test_it[y-1]") == [["kind", "on_kind"]]
+
+
+REFUSED = """
+import pytest, unittest
+@pytest.fixture(scope="module")
+def asks_for_narrower(own): pass
+@pytest.fixture(scope="module")
+def after(): pass
+def test_scope(wide, asks_for_narrower, after): pass
+@pytest.mark.usefixtures("narrow", "varying", "after")
+class TestUnit(unittest.TestCase):
+    def test_it(self): pass
+@pytest.fixture(scope="module")
+def wide(wide): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("test", "names"), [("test_scope", ["wide", "wide"]), ("TestUnit::test_it", ["wide", "wide", "narrow"])]
+)
+def test_a_plan_ends_where_the_setup_will_end(pytester: pytest.Pytester, test: str, names: list[str]) -> None:
+    """After a fixture that asks for a narrower one, or lacks its parameter, pytest sets nothing up."""
+    assert [name for name in Suite(pytester, module=REFUSED).names(test) if name != "automatic"] == names
+
+
+def test_a_fixture_of_a_later_node_is_not_set_up_before_it(pytester: pytest.Pytester) -> None:
+    """It outlasts a parameter that changes within its node, and cannot be there before that node is."""
+    source = """
+        import pytest
+        @pytest.fixture(scope="session")
+        def kind(request): pass
+        @pytest.mark.parametrize("kind", [1], indirect=True)
+        def test_before(kind): pass
+        class TestIt:
+            @pytest.mark.parametrize("kind", [1], indirect=True)
+            def test_one(self, kind): pass
+            def test_two(self, of_class): pass
+            @pytest.mark.parametrize("kind", [2], indirect=True)
+            def test_three(self, kind): pass
+            def test_four(self, of_class): pass
+    """
+    suite = Suite(pytester, module=source)
+    suite.push(*suite.items)
+    assert suite.links() == [["automatic"], ["wide"], ["narrow"], ["kind"]]
 
 
 def test_what_outlasts_a_node_is_set_up_before(pytester: pytest.Pytester) -> None:
@@ -201,9 +279,3 @@ def test_a_test_with_a_limit_starts_below_it(pytester: pytest.Pytester) -> None:
     assert suite.chain.base(suite.items["test_limited"]) is None
     assert suite.missing("test_limited") == []
     assert suite.outdated("test_limited") == []
-
-
-def test_groups_of_nothing() -> None:
-    """No fixtures make no group."""
-    none: list[Fixture] = []
-    assert list(groups(none)) == []
