@@ -18,8 +18,9 @@ from pytest_forkiso import _bounds_config, _hazards, _memory, _private, _worker
 from pytest_forkiso._collected import CollectedList, name_of
 from pytest_forkiso._inchild import InChild, Order, leave_orphaned, orphan_adoption, shared_death
 from pytest_forkiso._inner import PLUGIN_NAME
+from pytest_forkiso._quiet import Quiet
 from pytest_forkiso._slots import SlotTable, read_text
-from pytest_forkiso._stream import ChannelEnd, flush_streams
+from pytest_forkiso._stream import ChannelEnd, flush_streams, take_terminal
 
 if TYPE_CHECKING:
     import socket
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
     Attributes:
         arguments: The command line.
         argv: ``sys.argv`` of pytest's own process.
+        color: See `pytest_forkiso._quiet.terminal_color`.
         descriptors: Of the output files.
         standard_input: Descriptor.
         workerinput: See `pytest_forkiso._worker`.
@@ -43,6 +45,7 @@ class Plan(NamedTuple):
 
     arguments: list[str]
     argv: list[str]
+    color: str
     descriptors: list[int]
     standard_input: int
     workerinput: dict[str, Any]
@@ -86,6 +89,7 @@ def run(channel: socket.socket, packed: bytes) -> NoReturn:
     session = OneTestSession(end, order, table, plan)
     session.known_modules = frozenset(sys.modules)
     table.note_phase(slot, "setup")
+    session.quiet = Quiet(slot.stdout)  # if there is no test, that says why
     code = pytest.main(plan.arguments, plugins=[session])
     flush_streams()
     said = read_text(slot.stdout, plan.output_limit)
@@ -99,9 +103,11 @@ class OneTestSession(CollectedList):
 
     Attributes:
         known_modules: Names of those that the template had.
+        quiet: Until the test begins.
     """
 
     __name__ = PLUGIN_NAME  # what pluggy registers it as
+    quiet: Quiet
 
     def __init__(self, end: ChannelEnd, order: Order, table: SlotTable, plan: Plan) -> None:
         super().__init__()
@@ -111,6 +117,8 @@ class OneTestSession(CollectedList):
         self._plan = plan
         self._started = time.monotonic()
         self._terminal: TextIO | None = None
+        self._color = plan.color
+        self._is_collecting = True
         self.known_modules: frozenset[str] = frozenset()
 
     @pytest.hookimpl(tryfirst=True)
@@ -121,9 +129,23 @@ class OneTestSession(CollectedList):
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         _worker.set_options(config)
+        self._color, config.option.color = config.option.color, self._plan.color
         # Ini file, root directory and initial conftest files are those of the whole run by now.
         within = str(config.rootpath / self._order.nodeid.partition("::")[0])
         config.args[:] = [self._plan.elsewhere.get(self._order.position, within)]
+
+    @pytest.hookimpl
+    def pytest_enter_pdb(self, config: pytest.Config) -> None:
+        if not self._is_collecting:
+            return
+        self.quiet.end(config)  # a debugger that stops the collection is to be seen
+        self._end.send(("debugger", True))
+        take_terminal(os.getpgrp())
+
+    @pytest.hookimpl
+    def pytest_leave_pdb(self) -> None:
+        if self._is_collecting:
+            self._end.send(("debugger", False))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -141,6 +163,9 @@ class OneTestSession(CollectedList):
 
     def _run(self, session: pytest.Session, item: pytest.Item) -> NoReturn:
         _private.redirect_terminal(session.config, self._terminal).close()
+        self.quiet.end(session.config)
+        self._is_collecting = False
+        session.config.option.color = self._color
         self._table.slots[self._order.slot].clear()
         if not self._plan.is_worker:
             _worker.be_no_worker(session.config)

@@ -16,6 +16,7 @@ from pytest_forkiso._collected import CollectedList, numbered
 from pytest_forkiso._events import encode
 from pytest_forkiso._inchild import InChild
 from pytest_forkiso._inner import PLUGIN_NAME
+from pytest_forkiso._quiet import Quiet
 from pytest_forkiso._slots import SlotTable
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Plan(NamedTuple):
     Attributes:
         arguments: The command line.
         argv: ``sys.argv`` of pytest's own process.
+        color: See `pytest_forkiso._quiet.terminal_color`.
         workerinput: See `pytest_forkiso._worker`.
         is_worker: pytest's own process is a worker of pytest-xdist.
         output_limit: See `pytest_forkiso._config.Settings`.
@@ -38,6 +40,7 @@ class Plan(NamedTuple):
 
     arguments: list[str]
     argv: list[str]
+    color: str
     workerinput: dict[str, Any]
     is_worker: bool
     output_limit: int
@@ -82,11 +85,14 @@ class CollectingSession(CollectedList):
         self._errors: list[str] = []
         self._in_child: InChild | None = None
         self._channel: socket.socket | None = None
+        self._quiet = Quiet()
         config = self._config = _private.read_command_line(list(plan.arguments), [self])
         _worker.become_worker(config, plan.workerinput)
         config.hook.pytest_cmdline_main(config=config)
         _worker.set_options(config)
+        color, config.option.color = config.option.color, plan.color
         self._session = _private.begin_session(config)
+        config.option.color = color
         _private.collect_junit(self._config)
 
     @pytest.hookimpl
@@ -98,6 +104,11 @@ class CollectingSession(CollectedList):
     def pytest_sessionstart(self, session: pytest.Session) -> None:
         """Let the terminal plugin write nowhere: in pytest's own process it says the same."""
         self._terminal = _private.redirect_terminal(session.config, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - closed when tests may run
+
+    @pytest.hookimpl
+    def pytest_enter_pdb(self) -> None:
+        """Let a debugger be seen that stops the collection."""
+        self._quiet.end(self._config)
 
     @pytest.hookimpl
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -143,6 +154,7 @@ class CollectingSession(CollectedList):
         """
         self.found.clear()
         _private.redirect_terminal(self._config, self._terminal).close()
+        self._quiet.end(self._config)
         if not self._plan.is_worker:
             _worker.be_no_worker(self._config)
         self._in_child = InChild(self._session, table, self._plan.output_limit, items)

@@ -72,8 +72,9 @@ class Unfit(Exception):
 class FileSession(CollectingSession):
     """A session of pytest that collects one file, looks at itself, and then waits to be forked."""
 
-    def __init__(self, plan: _bare.Plan, file: FilePlan) -> None:
+    def __init__(self, plan: _bare.Plan, file: FilePlan, end: ChannelEnd) -> None:
         self._file = file
+        self._end = end
         self._watch = Watch(Path(file.root))
         self._known = frozenset(sys.modules)
         super().__init__(plan)
@@ -92,6 +93,13 @@ class FileSession(CollectingSession):
     def pytest_configure(self, config: pytest.Config) -> None:
         """Choose the file: ini file, root directory and initial conftest files are those of the whole run by now."""
         config.args[:] = [self._file.path]
+
+    @pytest.hookimpl
+    def pytest_enter_pdb(self) -> None:
+        """Leave it to the processes of tests where a debugger stops the collection; never returns then."""
+        if self._quiet.is_on:
+            self._end.send(("unfit", "a debugger stops its collection", False))
+            self._end.leave()
 
     def make_ready(self, table: SlotTable) -> list[str]:
         """Collect, and prepare for the first fork.
@@ -161,7 +169,7 @@ def collect(packed: bytes) -> FileSession | None:
     sys.argv[:] = plan.argv
     session = None
     try:
-        session = FileSession(plan, pickle.loads(packed))  # noqa: S301 - as above
+        session = FileSession(plan, pickle.loads(packed), end)  # noqa: S301 - as above
         word: tuple[object, ...] = ("ready", session.make_ready(SlotTable(plan.descriptors)))
     except Unfit as error:
         word = ("unfit", str(error), error.is_common)

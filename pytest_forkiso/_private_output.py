@@ -113,6 +113,21 @@ def redirect_capture(config: pytest.Config, slot: Slot, limit: int) -> None:
                 capture.tmpfile = _MirroredIO(fd)
 
 
+def replace_saved(config: pytest.Config, out: int, err: int) -> None:
+    """Let pytest give these back as standard output and error, when it does not capture, in place of what it has saved.
+
+    Args:
+        config: Of the session.
+        out: Descriptor, borrowed.
+        err: As `out`.
+    """
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    capturing = getattr(manager, "_global_capturing", None)
+    for capture, fd in ((getattr(capturing, "out", None), out), (getattr(capturing, "err", None), err)):
+        if isinstance(capture, FDCapture):
+            os.dup2(fd, capture.targetfd_save, inheritable=False)
+
+
 def _limited_snap(snap: Callable[[], str], fd: int, limit: int) -> str:
     """Shorten a file before pytest reads all of it into memory."""
     with contextlib.suppress(OSError):  # the test has closed it

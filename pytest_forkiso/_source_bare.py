@@ -13,6 +13,7 @@ from pytest_forkiso import _bare, _baseline, _private, _worker
 from pytest_forkiso._collected import elsewhere, renamed, twins
 from pytest_forkiso._inner import arguments
 from pytest_forkiso._plugin_modules import importable
+from pytest_forkiso._quiet import terminal_color
 from pytest_forkiso._source import FAILURES, prepare
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def make_template(request: Request) -> forkcore.Template:
     plan = _bare.Plan(
         arguments=arguments(config),
         argv=list(sys.argv),
+        color=terminal_color(config),
         descriptors=table.descriptors,
         standard_input=standard_input,
         workerinput=_worker.worker_input(config),

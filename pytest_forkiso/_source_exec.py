@@ -17,6 +17,7 @@ from pytest_forkiso import _exec, _private, _worker
 from pytest_forkiso._collected import numbered
 from pytest_forkiso._events import EventDecoder
 from pytest_forkiso._inner import arguments
+from pytest_forkiso._quiet import terminal_color
 from pytest_forkiso._slots import anonymous_file
 from pytest_forkiso._source import FAILURES, NOT_READY, explain_failure, queue_preloads
 
@@ -61,6 +62,7 @@ class Collecting:
             plan = _exec.Plan(
                 arguments=arguments(config),
                 argv=list(sys.argv),
+                color=terminal_color(config),
                 workerinput=_worker.worker_input(config),
                 is_worker=hasattr(config, "workerinput"),
                 output_limit=settings.output_limit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -268,3 +269,33 @@ def test_writing_replaced(suite: Suite) -> None:
     )
     for capture in ("fd", "sys", "tee-sys"):
         assert suite.forked(f"--capture={capture}").outcomes() == {"test_write": "passed"}
+
+
+@pytest.mark.parametrize("source", ["fork", "exec", "early", "bare"])
+@pytest.mark.parametrize("arguments", [(), ("-s",), ("--capture=sys",), ("-s", "-p", "xdist", "-n1")], ids=" ".join)
+def test_what_is_written_before_the_tests(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """It is shown as often as without forks, whichever processes load the project as well; and so is what follows."""
+    suite.write(
+        conftest="""
+        import os, sys
+        print("from conftest"); print("error of conftest", file=sys.stderr); os.write(1, b"bytes of conftest\\n")
+        def pytest_configure(): print("from configure")
+        def pytest_sessionstart(): print("from sessionstart", file=sys.stderr)
+        def pytest_collection_modifyitems(): os.write(2, b"from modifyitems\\n")
+        def pytest_runtest_setup(item): print("setup of", item.name)
+        def pytest_runtest_logreport(report): os.write(1, f"report of {report.when}\\n".encode())
+        """,
+        test_a="print('from test_a')\ndef test_1(): print('in a test')\ndef test_2(): print('in a test'); assert 0",
+        test_b="""
+        import threading
+        print("from test_b")
+        threading.Thread(target=threading.Event().wait, daemon=True).start()
+        def test_3(): pass
+        def test_4(): pass
+        """
+        if source == "bare"
+        else "print('from test_b')\ndef test_3(): pass\ndef test_4(): pass",
+    )
+    plain, forked = suite.plain(*arguments), suite.forked("--fork-template", source, *arguments)
+    words = r"(?:from|error of|bytes of|setup of|report of|in a) \w+"
+    assert Counter(re.findall(words, forked.out)) == Counter(re.findall(words, plain.out)), forked.out

@@ -189,3 +189,37 @@ def test_colours_and_size(suite: Suite) -> None:
     assert "\x1b[" in plain
     assert forked.splitlines()[:-1] == plain.splitlines()[: len(forked.splitlines()) - 1]
     assert "test_red.py" in forked
+
+
+@pytest.mark.parametrize("source", ["exec", "early", "bare"])
+def test_colours_of_other_templates(suite: Suite, source: str) -> None:
+    """Differences and logs have the colours of the terminal where they come from a process that collects by itself."""
+    suite.write(
+        test_red="""
+        import logging
+        def test_a(pytestconfig):
+            logging.getLogger().error("logged")
+            assert pytestconfig.option.color == "auto"
+            assert {'a': 1} == {'a': 2}
+        def test_b(): pass
+        """
+    )
+    suite.environment["PYTHONHASHSEED"] = "0"  # pytest has colours and boldness of logs in a set
+    shown = []
+    for template in ("fork", source):
+        with terminal(suite, "-p", "forkiso", "--forked", "--fork-template", template) as screen:
+            assert screen.finish().code == 1
+            failure = re.sub("0x[0-9a-f]+", "0x", screen.raw.partition("FAILURES")[2])
+            shown.append(re.split("short test summary|forkiso: ", failure)[0])
+    assert "\x1b[" in shown[0]
+    assert shown[1] == shown[0]
+
+
+def test_a_debugger_that_stops_a_collection(suite: Suite) -> None:
+    """It is seen in pytest's own process, and in that of each test."""
+    suite.write(test_debug="breakpoint()\ndef test_a(): pass\ndef test_b(): pass")
+    with terminal(suite, "-p", "forkiso", "--forked", "--fork-template=bare") as screen:
+        for _ in range(3):
+            screen.expect(r"\(Pdb\)")
+            screen.type("continue\n")
+        assert screen.finish().code == 0, screen.text
