@@ -11,6 +11,7 @@ import pytest
 from pytest_forkiso import _audit_process as process
 from pytest_forkiso._audit_files import compare_files, take_files
 from pytest_forkiso._audit_globals import Globals, compare_globals
+from pytest_forkiso._audit_settings import compare_settings, take_settings
 from pytest_forkiso._audit_summary import ATTRIBUTE, SECTION
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ class Aspect(NamedTuple):
 
 
 def aspects(config: pytest.Config) -> list[Aspect]:
-    """Give all of them."""
-    return [
+    """Give those that can outlive a test: pytest's own plugin undoes what a test does to the filters of warnings."""
+    found = [
         Aspect("processes", process.take_processes, process.compare_processes),
         Aspect("threads", process.take_threads, process.compare_threads),
         Aspect("descriptors", process.take_descriptors, process.compare_descriptors),
@@ -40,9 +41,12 @@ def aspects(config: pytest.Config) -> list[Aspect]:
         Aspect("locale", process.take_locale, process.compare_locale),
         Aspect("sys.path", process.take_path, process.compare_path),
         Aspect("logging", process.take_logging, process.compare_logging),
-        Aspect("warnings", process.take_warnings, process.compare_warnings),
+        Aspect("settings", take_settings, compare_settings),
         Aspect("globals", functools.partial(Globals, config.rootpath), compare_globals),
     ]
+    if not config.pluginmanager.hasplugin("warnings"):
+        found.insert(-1, Aspect("warnings", process.take_warnings, process.compare_warnings))
+    return found
 
 
 class Audit:

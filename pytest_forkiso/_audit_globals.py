@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import sys
 import types
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_SEQUENCES = (list, collections.deque, bytearray)
+_MAPPINGS = (dict, collections.OrderedDict, collections.defaultdict, collections.Counter)
 # What is not the project's, even where it lies in its folder.
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
@@ -45,9 +48,9 @@ def _counts(key: str, value: Any) -> bool:
 
 def _copy(value: Any) -> Any:
     kind = type(value)
-    if kind is list:
+    if kind in _SEQUENCES:
         return list(value)
-    if kind is dict:
+    if kind in _MAPPINGS:
         return list(value.items())
     if kind is set:
         return set(value)
@@ -63,7 +66,7 @@ def _is_same(copy: Any, value: Any) -> bool:
     now = _copy(value)
     if len(copy) != len(now):
         return False
-    if type(value) is dict:
+    if type(value) in _MAPPINGS:
         return all(a is c and b is d for (a, b), (c, d) in zip(copy, now, strict=True))
     return all(a is b for a, b in zip(copy, now, strict=True))
 

@@ -58,7 +58,11 @@ def test_fails(): assert 0
 def write_package(suite: Suite) -> None:
     """Write a package with globals."""
     (suite.path / "package").mkdir()
-    (suite.path / "package" / "__init__.py").write_text("values = []\ntable = {}\nnames = set()\nnumber = 1\n")
+    (suite.path / "package" / "__init__.py").write_text(
+        "import collections\n"
+        "values = []\ntable = {}\nnames = set()\nnumber = 1\nraw = bytearray()\nqueue = collections.deque()\n"
+        "counts = collections.Counter()\nlists = collections.defaultdict(list)\n"
+    )
 
 
 def found(run: Run, name: str) -> list[str]:
@@ -104,10 +108,28 @@ LEFT = {
         "logging: logger some is configured anew",
     ),
     "disabled": ("logging.disable(50)", r"logging: logging.disable\(\) is in force"),
-    "warnings": ('warnings.simplefilter("ignore")', r"warnings: warnings.filters has \d+ entries, and had \d+"),
+    "argv": ("sys.argv.append('x')", r"settings: sys\.argv is \[.*'x'\], and was \[.*\]"),
+    "hook": ("sys.excepthook = print", r"settings: sys\.excepthook is print"),
+    "recursion": ("sys.setrecursionlimit(5000)", r"settings: the recursion limit is 5000, and was \d+"),
+    "garbage": ("gc.set_threshold(123)", r"settings: gc.get_threshold\(\) is \(123, .*\), and was \(.*\)"),
+    "nice": ("os.nice(1)", r"settings: the priority is \d+, and was \d+"),
+    "zone": (
+        "os.environ['TZ'] = 'XYZ3'; time.tzset(); del os.environ['TZ']",
+        r"settings: time.tzname is \('XYZ', 'XYZ'\), and was \(.*\)",
+    ),
+    "builtin": ("builtins.left = 1", "settings: names in builtins: left"),
+    "timer": ("signal.setitimer(signal.ITIMER_REAL, 1000)", "settings: timer ITIMER_REAL is on, and was off"),
+    "timeout": (
+        "socket.setdefaulttimeout(3)",
+        r"settings: the default timeout of sockets is 3\.0, and was None",
+    ),
     "bound": ("package.number = 2", "globals: package.number is another object"),
     "list": ("package.values.append(1)", "globals: package.values has other contents"),
     "dict": ("package.table[1] = 2", "globals: package.table has other contents"),
+    "deque": ("package.queue.append(1)", "globals: package.queue has other contents"),
+    "counter": ("package.counts[1] += 1", "globals: package.counts has other contents"),
+    "default": ("package.lists[1]", "globals: package.lists has other contents"),
+    "bytes": ("package.raw.extend(b'x')", "globals: package.raw has other contents"),
     "set": ("package.names.add(1)", "globals: package.names has other contents"),
     "new": ("package.more = 1", "globals: package.more was added"),
     "deleted": ("del package.number", "globals: package.number was removed"),
@@ -120,7 +142,8 @@ def write_leaving(suite: Suite) -> None:
     """Write a test for each way to leave something."""
     write_package(suite)
     (suite.path / "there").write_text("x")
-    lines = ["import locale, logging, os, signal, subprocess, sys, threading, warnings", "import package"]
+    lines = ["import builtins, gc, locale, logging, os, signal, socket, subprocess, sys, threading, time"]
+    lines.append("import package")
     lines.append('held = os.open("/dev/zero", os.O_RDONLY)')
     lines += [f"def test_{name}(): {code}" for name, (code, _) in LEFT.items()]
     (suite.path / "test_left.py").write_text("\n".join(lines))
@@ -135,6 +158,18 @@ def test_what_is_left_is_found(suite: Suite, name: str) -> None:
     assert re.fullmatch(LEFT[name][1], line), line
     assert run.code == 0
     assert f"test_left.py::test_{name}\n  {line}\n1 of 1 tests left something behind" in run.out
+
+
+@pytest.mark.parametrize("is_undone", [True, False])
+def test_filters_of_warnings(suite: Suite, is_undone: bool) -> None:  # noqa: FBT001 - a parameter
+    """Are undone by pytest after each test, and so are left only where its plugin for that is switched off."""
+    suite.write(test_it="import warnings\ndef test_it(): warnings.simplefilter('ignore')\n")
+    run = suite.forked("--fork-audit", *([] if is_undone else ["-p", "no:warnings"]))
+    lines = found(run, "test_it")
+    if is_undone:
+        assert lines == []
+    else:
+        assert re.fullmatch(r"warnings: warnings.filters has \d+ entries, and had \d+", lines[0])
 
 
 def test_findings_as_failures(suite: Suite) -> None:
