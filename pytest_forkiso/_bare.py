@@ -56,15 +56,15 @@ class Plan(NamedTuple):
     output_limit: int
 
 
-def prepare(forks: int) -> None:
-    """Make the template ready for its first fork.
-
-    Args:
-        forks: How many there will be.
-    """
+def prepare() -> None:
+    """Make the template ready for its first fork."""
     orphan_adoption()()
     _hazards.refuse_threads()
     gc.freeze()
+
+
+def spare(forks: int) -> None:
+    """Let each further fork cost less; see `InChild.spare`. What children load themselves is not the template's."""
     _memory.spare_forks(forks)
 
 

@@ -9,6 +9,7 @@ import forkcore
 from pytest_forkiso._file_template import TARGET as FILE_TARGET
 from pytest_forkiso._groups import open_groups
 from pytest_forkiso._ladder import make_living_source, next_source, source_again
+from pytest_forkiso._memory import WORTH_IT
 from pytest_forkiso._run import ForkedRun
 from pytest_forkiso._slots import SlotTable
 from pytest_forkiso._source import Request
@@ -73,6 +74,7 @@ class ChildSource:
         self.shares = shares and choice.can_share
         # Before there is a template: what is forked from here on is where this process is.
         self.groups = open_groups(session.items)
+        self._spared: forkcore.Template | None = None
 
     @contextlib.contextmanager
     def forking(self) -> Iterator[dict[str, Any] | None]:
@@ -114,6 +116,8 @@ class ChildSource:
         except BaseException:
             self._release()
             raise
+        if self.shares:
+            self.spare()  # its snapshots are templates, too
 
     @property
     def template(self) -> forkcore.Template:
@@ -179,6 +183,15 @@ class ChildSource:
         for _ in range(missing):
             child = template.fork().run(target, die_with_parent=True, reseed=False)
             self._idle.append((template, child))
+
+    def spare(self) -> None:
+        """Let each further fork of the template cost less, once; does not wait for that.
+
+        It takes a while, in which the template forks nothing: the first tests should be on their way.
+        """
+        if self._spared is not self.template and self._request.forks >= WORTH_IT:
+            self._spared = self.template
+            self.template.eval(f"spare({self._request.forks})")
 
     def forget(self, template: forkcore.Template) -> None:
         """End the idle children of a template."""

@@ -134,6 +134,12 @@ def add_options(parser: pytest.Parser) -> None:
         "those of the template as well ('all').",
         default="own",
     )
+    parser.addini(
+        "fork_immortal",
+        "Do not count references to what the standard library and pytest define, in templates and tests' processes.",
+        type="bool",
+        default=True,
+    )
     parser.addini("fork_output_limit", "Bytes kept of each captured stream of a forked test.", default=str(16 << 20))
 
 

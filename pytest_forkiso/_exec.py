@@ -122,13 +122,12 @@ class CollectingSession(CollectedList):
             self._config.hook.pytest_collection(session=self._session)
         return Collected(self.nodeids(), self._errors, _hazards.everything_alive())
 
-    def choose(self, wanted: list[ChosenTest], table: SlotTable, forks: int) -> None:
+    def choose(self, wanted: list[ChosenTest], table: SlotTable) -> None:
         """Take over the tests that pytest's own process has chosen, in its order, and prepare for the first fork.
 
         Args:
             wanted: Each was found here, too.
             table: The output files of children, consumed.
-            forks: How many there will be.
         """
         places = numbered([*self.nodeids(), *(item.nodeid for item in self._session.items)])
         items = [*(item for _, item in self.found), *self._session.items]
@@ -142,14 +141,13 @@ class CollectingSession(CollectedList):
         settings = _bounds_config.read_bounds(self._config)
         for item in chosen:
             _bounds_config.attach_bounds(item, settings)
-        self._prepare(table, forks)
+        self._prepare(table)
 
-    def _prepare(self, table: SlotTable, forks: int, items: Mapping[int, pytest.Item] | None = None) -> None:
+    def _prepare(self, table: SlotTable, items: Mapping[int, pytest.Item] | None = None) -> None:
         """Prepare for the first fork.
 
         Args:
             table: The output files of children, consumed.
-            forks: How many there will be.
             items: As for `InChild`.
         """
         self.found.clear()
@@ -158,7 +156,12 @@ class CollectingSession(CollectedList):
         if not self._plan.is_worker:
             _worker.be_no_worker(self._config)
         self._in_child = InChild(self._session, table, self._plan.output_limit, items)
-        self._in_child.prepare(forks)
+        self._in_child.prepare()
+
+    def spare(self, forks: int) -> None:
+        """Let each further fork cost less."""
+        assert self._in_child is not None  # noqa: S101 - `choose` was called, or there would be no fork
+        self._in_child.spare(forks)
 
     def snapshot(self) -> None:
         """Set fixtures up, or tear them down, in a fork of this template."""

@@ -124,7 +124,8 @@ class FileSession(CollectingSession):
         settings = _bounds_config.read_bounds(self._config)
         for item in items.values():
             _bounds_config.attach_bounds(item, settings)
-        self._prepare(table, len(items), items)
+        self._prepare(table, items)
+        self.spare(len(items))
         if not learns_preload(self._config):
             return []
         return outermost(name for name in list(sys.modules) if name not in self._known)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from pytest_forkiso import (
     _coverage,
     _hazards,
+    _immortal,
     _leftovers,
     _memory,
     _neighbours,
@@ -119,18 +120,23 @@ class InChild:
         self._audit_kind = read_audit(self._config)
         self._in_own_group = not (_shows_output(self._config) and _has_terminal())
 
-    def prepare(self, forks: int) -> None:
-        """Make the template ready for its first fork.
-
-        Args:
-            forks: How many there will be.
-        """
+    def prepare(self) -> None:
+        """Make the template ready for its first fork."""
         self._adopt_orphans, self._end_with_template = orphan_adoption(), shared_death()
         self._adopt_orphans()
         self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
         _hazards.refuse_threads()
         gc.freeze()  # garbage as well: pytest's own process collects it, and its finalisers must not run twice
+
+    def spare(self, forks: int) -> None:
+        """Let each further fork cost the template and its children less; the first ones run their tests meanwhile.
+
+        Args:
+            forks: How many there will be.
+        """
+        if self._config.getini("fork_immortal"):
+            _immortal.spare_counts(forks, [self._config])
         _memory.spare_forks(forks)
 
     def take_over(self, known_modules: frozenset[str] | None = None) -> None:

@@ -261,6 +261,7 @@ class Scheduler:
                 return
             if not self._sharing.is_on or (len(self._waiting) and self._sharing.has_all(item)):
                 self._fork_for(item, AHEAD)
+            self._source.spare()
 
     def _fork_for(self, item: pytest.Item, count: int) -> None:
         """Have children ready that a test can start from; does not wait for them."""

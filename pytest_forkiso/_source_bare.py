@@ -50,7 +50,7 @@ def make_template(request: Request) -> forkcore.Template:
     template = _load_plugin_modules(_execute(config, descriptors), config) or _execute(config, descriptors)
     ours = [name for name in sys.modules if name.startswith("_pytest.")]
     template.preload("pytest", *sorted(ours), "pytest_forkiso._file_session", "pytest_forkiso.plugin")
-    code = f"import pytest_forkiso._bare as bare; bare.prepare({request.forks})"
+    code = "from pytest_forkiso._bare import prepare, spare; prepare()"
     return prepare(template.send_arg(pickle.dumps(tuple(plan))), request, code)
 
 

@@ -35,8 +35,8 @@ _DIFFERENT = (
 )
 _COLLECT = "import pickle; from pytest_forkiso import _exec; collecting = _exec.collect(pickle.loads(args[0])); "
 _CHOOSE = (
-    "collecting.choose(pickle.loads(args[0]), _exec.take_table(), int(args[1])); "
-    "run, snapshot = collecting.run, collecting.snapshot"
+    "collecting.choose(pickle.loads(args[0]), _exec.take_table()); "
+    "run, snapshot, spare = collecting.run, collecting.snapshot, collecting.spare"
 )
 
 
@@ -118,7 +118,7 @@ class Collecting:
                 _report_differences(request.session, differences, collected.errors)
             wanted = _wanted(self._known.found, request.session.items)
             self._template.send_fd(*request.table.descriptors)
-            self._template.eval(_CHOOSE, pickle.dumps(wanted), str(request.forks))
+            self._template.eval(_CHOOSE, pickle.dumps(wanted))
             self._ready()
         except BaseException:
             self.close()

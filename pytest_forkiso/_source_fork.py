@@ -37,7 +37,7 @@ def forking(request: Request) -> Iterator[dict[str, Any]]:
     try:
         with warned_in_vain() if is_safe else contextlib.nullcontext():
             yield {
-                "namespace": {"prepare": in_child.prepare, "run": in_child.run, "snapshot": in_child.snapshot},
+                "namespace": {name: getattr(in_child, name) for name in ("prepare", "spare", "run", "snapshot")},
                 "allow_hazards": _hazards.harmless_threads(),
             }
     except forkcore.ForkHazard as error:
@@ -57,4 +57,4 @@ def make_template(request: Request) -> forkcore.Template:
     if request.forked is None:
         raise RuntimeError("nobody has forked this process")
     check_alive(request.forked, request.settings.alive_timeout)
-    return prepare(request.forked, request, f"prepare({request.forks})")
+    return prepare(request.forked, request, "prepare()")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_forkiso import _memory
+from pytest_forkiso import _immortal, _memory
 
 from helpers import has_huge_pages
 
@@ -104,3 +104,38 @@ def test_garbage_of_collection(suite: Suite) -> None:
     run = suite.forked()
     assert run.code == 0, run.out
     assert (suite.path / "finalised").read_text() == "True\n"
+
+
+MANY = _immortal.WORTH_IT
+COUNTS = """
+import gc, json, sys, weakref, pytest
+class Thing: pass
+thing = Thing()
+@pytest.mark.parametrize("number", range({count}))
+def test_counts(number, record_property):
+    global thing
+    record_property("immortal", sys.getrefcount(json.dumps) > 1 << 30)
+    gone, thing = weakref.ref(thing), None
+    assert gone() is None
+    assert max(map(sys.getrefcount, (Thing, test_counts))) < 1 << 30
+"""
+
+
+@pytest.mark.skipif(not _immortal.is_layout_known(), reason="counts of this interpreter are left alone")
+@pytest.mark.parametrize("source", ["fork", "exec"])
+@pytest.mark.parametrize(("wanted", "count"), [("true", MANY), ("true", 40), ("false", MANY)])
+def test_references_that_are_not_counted(suite: Suite, source: str, wanted: str, count: int) -> None:
+    """Those to definitions of the library are not, in children; objects of the tests end, and pytest itself counts."""
+    suite.write(
+        conftest="""
+        import json, sys
+        def pytest_sessionfinish(): print("immortal in pytest:", sys.getrefcount(json.dumps) > 1 << 30)
+        """,
+        test_it=COUNTS.format(count=count),
+    )
+    run = suite.forked("--fork-template", source, "-o", f"fork_immortal={wanted}", "-s")
+    assert run.code == 0, run.out
+    assert "immortal in pytest: False" in run.out
+    found = [value for report in run.reports if report.when == "call" for _, value in report.properties]
+    # The first tests are under way before it is done.
+    assert found[-1] is (wanted == "true" and count == MANY)
