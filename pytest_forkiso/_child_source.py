@@ -71,7 +71,7 @@ class ChildSource:
         self._choice = choice
         self._known = known
         self._request = Request(session, settings, self._table, forks, collecting)
-        self.shares = shares and choice.can_share
+        self.shares = shares
         # Before there is a template: what is forked from here on is where this process is.
         self.groups = open_groups(session.items)
         self._spared: forkcore.Template | None = None
@@ -154,7 +154,6 @@ class ChildSource:
         """
         self.template.close()
         self.source = source_again(self.source.choice, self._request, self._known)
-        self.shares = self.shares and self.source.choice.can_share
 
     def has_free_slot(self) -> bool:
         """Tell whether another test can be started."""

@@ -17,6 +17,6 @@ class Choice(NamedTuple):
     reason: str
 
     @property
-    def can_share(self) -> bool:
-        """Whether such templates can hold fixtures: they must have collected the tests."""
+    def collects(self) -> bool:
+        """Whether such templates have collected the tests, and can hold fixtures; or else those of files do."""
         return self.kind != "bare"

@@ -82,6 +82,14 @@ class FileTemplates:
         file, template = self._current
         return template.template if file == file_of(item) and template.is_ready else None
 
+    def holder(self, item: pytest.Item) -> forkcore.Template | None:
+        """Give the template that can hold a test's fixtures: it has collected that test; None where there is none."""
+        return self._source.template if self._source.source.choice.collects else self.root(item)
+
+    def share(self, item: pytest.Item, other: pytest.Item) -> bool:
+        """Tell whether one template has collected two tests, or may do so."""
+        return self._source.source.choice.collects or file_of(item) == file_of(other)
+
     def _make(self, file: str, item: pytest.Item) -> None:
         self._retire()
         forked = self._source.template.fork(title="forkiso template of a file")
@@ -125,11 +133,16 @@ class FileTemplates:
         if self._source.template.is_usable:  # or it could not even be forked, and another one will be
             self._are_unfit = template.is_common  # the header says why
             self._load_alone(file, "" if template.is_common else template.objection)
+            if template.is_common and self._source.shares:
+                self._statistics.unshared_files[template.objection] = []
 
     def _load_alone(self, file: str, why: str) -> None:
         self._alone.add(file)
         if why:
-            self._statistics.alone.setdefault(why, []).append(os.path.relpath(file, self._session.config.rootpath))
+            shown = os.path.relpath(file, self._session.config.rootpath)
+            self._statistics.alone.setdefault(why, []).append(shown)
+            if self._source.shares:
+                self._statistics.unshared_files.setdefault(why, []).append(shown)
 
     # ----------------------------------------------------------------------------------------------------- after a test
 

@@ -142,7 +142,7 @@ class Processes:
                 self._report_death(run)
             self._tell_end(run)
             self._give_back(run)
-        self._files.sweep([run.origin for run in self._alive])
+        self._files.sweep([*(run.origin for run in self._alive), *self._sharing.roots()])
 
     def _end_orphans(self, run: ForkedRun) -> None:
         others = {pid for other in self._alive if other is not run and (pid := other.pid) is not None}

@@ -53,8 +53,10 @@ class Scheduler:
         self._selector = selectors.PollSelector()
         self._watches: list[ControlWatch] = []
         self._watch_template()
-        self._sharing = Sharing(session, settings, source, self._selector, replay=replay, statistics=statistics)
         self._files = FileTemplates(session, settings, source, self._selector, statistics)
+        self._sharing = Sharing(
+            session, settings, source, self._selector, files=self._files, replay=replay, statistics=statistics
+        )
         self._losses = Losses(source, self._sharing, self._files, statistics)
         self._left_out = 0  # tests that are not run, since too many templates were lost
         self._durations = Durations(session.config)

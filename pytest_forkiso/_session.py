@@ -181,8 +181,8 @@ class ForkedSession:
             return None
         kind, reason = self.choice
         line = f"forkiso: template from '{kind}', because {reason}"
-        if self._shares and not self.choice.can_share:
-            return f"{line}; it has not collected the tests, and shares no fixtures"
+        if self._shares and not self.choice.collects:
+            return f"{line}; fixtures are shared within one file each"
         if kind == "fork" and config.get_verbosity() < 1:
             return None  # the usual case is worth a line under -v only
         return line

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pytest_forkiso._child_source import ChildSource
     from pytest_forkiso._config import Settings
     from pytest_forkiso._events import Event
+    from pytest_forkiso._file_templates import FileTemplates
     from pytest_forkiso._plan import Fixture
     from pytest_forkiso._replay import Replay
     from pytest_forkiso._summary import Statistics
@@ -47,6 +48,7 @@ class Sharing:
         source: ChildSource,
         selector: selectors.BaseSelector,
         *,
+        files: FileTemplates,
         replay: Replay,
         statistics: Statistics,
     ) -> None:
@@ -54,6 +56,7 @@ class Sharing:
         self._settings = settings
         self._source = source
         self._selector = selector
+        self._files = files
         self._replay = replay
         self._statistics = statistics
         self._position = {id(item): index for index, item in enumerate(session.items)}
@@ -89,21 +92,34 @@ class Sharing:
             return True
         if not self.is_busy:
             item = next(upcoming())
-            self._retire(self._chain.outdated(item), item)
+            self._retire(self._outdated(item), item)
             self._extend(item, upcoming)
         return not self.is_busy
 
     def has_all(self, item: pytest.Item) -> bool:
         """Tell whether the chain is as a test needs it."""
-        return not (self.is_busy or self._chain.outdated(item) or self._chain.lacks(item))
+        if self.is_busy or self._outdated(item):
+            return False
+        return self._files.holder(item) is None or not self._chain.lacks(item)
 
     def base(self, item: pytest.Item) -> Snapshot | None:
         """Give the snapshot that a test starts from; None for the template above them all."""
-        return self._chain.base(item) if self.is_on else None
+        return self._chain.base(item) if self.is_on and not self._is_foreign(item) else None
 
     def shares(self, item: pytest.Item) -> bool:
         """Tell whether a test may find fixtures that are set up."""
-        return self.is_on and self._planner.limit(item) > 0
+        return self.is_on and self._planner.limit(item) > 0 and self._files.holder(item) is not None
+
+    def _is_foreign(self, item: pytest.Item) -> bool:
+        """Tell whether the chain begins at a template that has not collected this test."""
+        return bool(self._chain.links) and self._chain.links[0].root is not self._files.holder(item)
+
+    def _outdated(self, item: pytest.Item | None) -> list[Snapshot]:
+        return self._chain.outdated(None if item is not None and self._is_foreign(item) else item)
+
+    def roots(self) -> list[forkcore.Template]:
+        """Give the templates below all snapshots that are there."""
+        return [link.root for link in self._all()]
 
     def started(self, base: Snapshot | None) -> None:
         """Note that a test was started from a snapshot."""
@@ -115,24 +131,26 @@ class Sharing:
     # ------------------------------------------------------------------------------------------------------- making one
 
     def _extend(self, item: pytest.Item, upcoming: Callable[[], Iterator[pytest.Item]]) -> None:
-        if self.is_busy:
+        root = self._files.holder(item)
+        if self.is_busy or root is None:
             return
         # A worker of pytest-xdist hears of its tests one by one.
-        following = upcoming() if self._is_worker else self._from(item)
+        later = upcoming() if self._is_worker else self._from(item)
+        following = itertools.takewhile(lambda each: self._files.share(item, each), later)
         missing = self._chain.missing(item, following, is_all=not self._is_worker)
         if missing is None:
             return
         node = missing.fixtures[0].node
         users = itertools.takewhile(lambda each: node in each.listchain(), upcoming())
-        self._make(missing, sum(1 for _ in itertools.islice(users, WORTH_IT)) if missing.is_all else 0)
+        self._make(missing, root, sum(1 for _ in itertools.islice(users, WORTH_IT)) if missing.is_all else 0)
 
     def _from(self, item: pytest.Item) -> Iterator[pytest.Item]:
         """Give a test and all that follow it, those as well that the scheduler does not know of yet."""
         items = itertools.islice(self._session.items, self._position[id(item)], None)
         return (each for each in items if is_forked(each, self._settings))
 
-    def _make(self, missing: Missing, forks: int) -> None:
-        above = self._chain.links[-1].template if self._chain.links else self._source.template
+    def _make(self, missing: Missing, root: forkcore.Template, forks: int) -> None:
+        above = self._chain.links[-1].template if self._chain.links else root
         allowed = self._settings.share.allowed
         template = above.fork(allow_hazards=bool(allowed))
         snapshot = Snapshot(template, above, self._chain.links, missing.item, missing.fixtures)
@@ -238,7 +256,7 @@ class Sharing:
             for link in base.path:
                 link.users -= 1
         if not self.is_busy:
-            self._retire(self._chain.outdated(following), item)
+            self._retire(self._outdated(following), item)
         return not self.is_busy
 
     def reaped(self, base: Snapshot | None) -> None:
@@ -282,10 +300,13 @@ class Sharing:
 
     def lost(self) -> list[Snapshot]:
         """Give the snapshots whose template is gone, but for one that has died of its work."""
-        closing = [snapshot for snapshot, _ in self._closing]
         at_work = None if self._work is None else self._work.snapshot
-        known = [*self._chain.links, *self._retired, *closing]
-        return [link for link in known if link is not at_work and not link.template.is_usable]
+        return [link for link in self._all() if link is not at_work and not link.template.is_usable]
+
+    def _all(self) -> list[Snapshot]:
+        at_work = [] if self._work is None else [self._work.snapshot]
+        known = [*self._chain.links, *self._retired, *(snapshot for snapshot, _ in self._closing), *at_work]
+        return list(dict.fromkeys(known))
 
     def drop_lost(self, snapshot: Snapshot) -> None:
         """Take a snapshot away that is gone, with those above it: they are set up once more where they are needed."""

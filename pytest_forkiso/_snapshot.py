@@ -44,6 +44,7 @@ class Snapshot:
         template: Forked from that of the link above.
         origin: That template.
         path: The links that it is forked from, the outermost first, and itself.
+        root: The template below all of them, which has set nothing up.
         item: The test that it was made for.
         fixtures: That are set up in it.
         failed: Those of them whose failure is kept, by the identity of their definitions.
@@ -62,6 +63,7 @@ class Snapshot:
         self.template = template
         self.origin = origin
         self.path = (*above, self)
+        self.root: forkcore.Template = self.path[0].origin
         self.item = item
         self.fixtures = tuple(fixtures)
         self.failed: set[int] = set()

@@ -32,6 +32,7 @@ class Statistics:
     losses: list[Loss] = dataclasses.field(default_factory=list)
     successors: list[Choice] = dataclasses.field(default_factory=list)
     alone: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    unshared_files: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     unshared: dict[str, str] = dataclasses.field(default_factory=dict)
     fork_seconds: deque[float] = dataclasses.field(default_factory=lambda: deque(maxlen=TIMES))
     workers: dict[str, list[str]] = dataclasses.field(default_factory=dict)
@@ -103,6 +104,10 @@ class Statistics:
             + climbs
             + losses
             + successors
+            + [
+                f"forkiso: no fixtures were shared{' in ' if files else ''}{', '.join(files)}, because {why}"
+                for why, files in self.unshared_files.items()
+            ]
             + [
                 f"forkiso: the fixture {name!r} was set up in each test's own process, because {reason}"
                 for name, reason in self.unshared.items()

@@ -279,18 +279,6 @@ def test_sources_of_the_template(suite: Suite, kind: str) -> None:
     assert noted(suite).count("setup session") == noted(suite).count("teardown session") == 1
 
 
-def test_a_bare_template_shares_nothing(suite: Suite) -> None:
-    """It knows no tests; the header says so, and each test sets up what it uses."""
-    suite.write(
-        conftest=FIXTURES,
-        test_it="def test_a(session_fixture): pass\ntest_b = test_a",
-    )
-    run = suite.forked("--fork-share=session", "--fork-template=bare")
-    assert run.code == 0, run.out
-    assert "it has not collected the tests, and shares no fixtures" in run.out
-    assert noted(suite).count("setup session") == 2
-
-
 def test_xdist(suite: Suite) -> None:
     """Each worker has a chain of its own."""
     pytest.importorskip("xdist")
