@@ -90,6 +90,8 @@ class Replay:
                 _private.junit_add(self._junit, *values)
         elif kind == "gathered":
             self._config.hook.pytest_forkiso_gathered(item=item, key=values[0], data=values[1])
+        elif kind == "line":
+            _private.go_on_in_line(self._config, values[0])
         elif kind == "leftovers":
             self._statistics.leftovers += values[0]
 

@@ -46,8 +46,9 @@ def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: 
     data = config.hook.pytest_report_to_serializable(config=config, report=report)
     plain = Plain()
     packed: dict[str, Any] = {key: plain.of(value, key) for key, value in data.items()}
-    if _private.shows_itself(report.longrepr):
-        packed[_SHOWS_ITSELF] = True
+    forms = _private.shown_forms(config, report.longrepr)
+    if forms is not None:
+        packed[_SHOWS_ITSELF] = [plain.of(form, "longrepr") for form in forms]
     for key in _PAIRS:
         packed[key] = [pair for index, pair in enumerate(packed[key]) if _is_pair(pair, f"{key}[{index}]", plain)]
     _check_shape(packed)
@@ -74,10 +75,10 @@ def _check_shape(packed: dict[str, Any]) -> None:
 
 def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:
     """Make a report again, through pytest's own hook."""
-    shows_itself = data.pop(_SHOWS_ITSELF, False)
+    forms = data.pop(_SHOWS_ITSELF, None)
     report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=data)
-    if shows_itself:
-        report.longrepr = _private.ShownText(str(report.longrepr))
+    if forms is not None:
+        report.longrepr = _private.ShownText(str(report.longrepr), *forms)
     _private.restore_subtest(report, data)
     return report
 

@@ -112,6 +112,7 @@ class ReportStream:
         """
         self._channel = channel
         self._slot = slot
+        _private.begin_line(self._config)
         self._table.note_phase(slot, "setup")
 
     def detach(self) -> None:
@@ -167,6 +168,7 @@ class ReportStream:
             if found.ended or found.helpers:
                 channel.send(("leftovers", len(found.ended), found.helpers))
         self._send_junit(report)
+        self._send_line()
         failed_subtests = _private.failed_subtests(self._config, report)
         packed = pack_report(self._config, report, self._output_limit)
         channel.send(("report", packed, failed_subtests))
@@ -188,6 +190,12 @@ class ReportStream:
         names = changed(before, after)
         if names:
             self.channel.send(("amended", after, names))
+
+    def _send_line(self) -> None:
+        """Tell where the cursor is that pytest's own process takes over."""
+        if self._in_step:
+            self.channel.send(("line", _private.written_line(self._config)))
+            _private.begin_line(self._config)
 
     def _show_subtest(self, report: pytest.TestReport) -> None:
         """Let the terminal plugin write about a subtest in mid-test: pytest captures that as output of the test."""

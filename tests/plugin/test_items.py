@@ -185,6 +185,36 @@ def test_custom_items(suite: Suite) -> None:
     assert_same(plain, suite.forked("-rA"))
 
 
+SHOWN = """
+import pytest
+
+class Shown:
+    def toterminal(self, tw):
+        tw.line("  shown", red=True)
+        tw.sep("-", "wide")
+    def __str__(self): return "as text"
+
+class Item(pytest.Item):
+    def runtest(self): raise ValueError
+    def repr_failure(self, excinfo): return Shown()
+
+class File(pytest.File):
+    def collect(self): yield Item.from_parent(self, name="item")
+
+def pytest_collect_file(parent, file_path):
+    return File.from_parent(parent, path=file_path) if file_path.suffix == ".shown" else None
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--color=yes"], ["--color=yes", "--tb=short", "-vv"]], ids=" ".join)
+def test_failures_that_show_themselves(suite: Suite, options: list[str]) -> None:
+    """A representation with a way of its own to the terminal has its colours and its width, as that of a doctest."""
+    suite.write(conftest=SHOWN, documented=DOCTESTS, test_missing="def test_missing(no_such_fixture): pass")
+    suite.pytester.makefile(".shown", own="")
+    options = ["--doctest-modules", *options]
+    assert_same(suite.plain(*options), suite.forked(*options))
+
+
 PLACED = """
 import os, pathlib, pytest
 

@@ -154,10 +154,20 @@ def test_log_cli(suite: Suite) -> None:
     plain = suite.plain(*options)
     forked = suite.forked(*options)
     assert plain.out.count("live log") == 4
-    places = re.compile(r" +(?=\[ *\d+%\])")  # of the percentage, at the line's end or beside it
-    for run in (plain, forked):
-        run.out = places.sub(" ", run.out)
     assert_same(plain, forked)
+
+
+def test_text_that_a_test_leaves_in_its_line(suite: Suite) -> None:
+    """What follows it in the line is aligned as without the plugin."""
+    suite.write(
+        test_line="""
+        def test_a(pytestconfig): pytestconfig.get_terminal_writer().write("in the line")
+        def test_b(pytestconfig): pytestconfig.get_terminal_writer().write("first\\nsecond")
+        def test_c(): pass
+        """
+    )
+    options = ["-v", "-s", "-o", "console_output_style=progress-even-when-capture-no"]
+    assert_same(suite.plain(*options), suite.forked(*options))
 
 
 @pytest.mark.parametrize("options", [[], ["--fork-jobs=2"], ["--log-file-mode=a"]], ids=" ".join)
