@@ -24,6 +24,7 @@ from pytest_forkiso import (
 from pytest_forkiso._bounds_config import read_audit
 from pytest_forkiso._config import learns_preload, read_collected
 from pytest_forkiso._events import Plain
+from pytest_forkiso._fork_server import forget_fork_server
 from pytest_forkiso._intact import Intact
 from pytest_forkiso._interrupts import INTERRUPTS, describe_interrupt
 from pytest_forkiso._late_imports import LateImports
@@ -127,6 +128,7 @@ class InChild:
         self.take_over()
         self._config.hook.pytest_forkiso_template_ready(config=self._config)
         _hazards.refuse_threads()
+        forget_fork_server()
         gc.freeze()  # garbage as well: pytest's own process collects it, and its finalisers must not run twice
 
     def spare(self, forks: int) -> None:

@@ -133,6 +133,42 @@ def test_helpers_of_multiprocessing_are_not_named(suite: Suite) -> None:
     assert not [section for report in run.reports for section in report.sections]
 
 
+@pytest.mark.parametrize("source", ["fork", "exec", "early", "bare"])
+def test_helpers_of_multiprocessing_in_templates(suite: Suite, source: str) -> None:
+    """A file may start them when it is loaded: they serve each test, are no leftovers, and end with the run."""
+    suite.write(
+        helper_module="def work(value): value.value += 1",
+        test_helpers="""
+        import multiprocessing
+        from helper_module import work
+        spawn = multiprocessing.get_context("spawn")
+        server = multiprocessing.get_context("forkserver")
+        lock, value, queue = spawn.Lock(), spawn.Value("i"), spawn.Queue()
+        process = server.Process(target=work, args=(server.Value("i"),)); process.start(); process.join()
+        def test_lock():
+            with lock: pass
+        def test_spawn():
+            own = spawn.Value("i")
+            process = spawn.Process(target=work, args=(own,)); process.start(); process.join()
+            assert own.value == 1 and process.exitcode == 0
+        def test_server():
+            own = server.Value("i")
+            process = server.Process(target=work, args=(own,)); process.start(); process.join()
+            assert own.value == 1 and process.exitcode == 0
+        def test_queue():
+            own = spawn.Queue()
+            own.put(1)
+            assert own.get(timeout=30) == 1
+        """,
+    )
+    run = suite.forked("--fork-template", source, "-v")
+    assert run.outcomes() == dict.fromkeys(["test_lock", "test_spawn", "test_server", "test_queue"], "passed"), run.out
+    assert f"template from '{source}'" in run.out
+    assert not [section for report in run.reports for section in report.sections], run.out
+    assert "0 leftover processes" in run.out
+    assert "has loaded its file by itself" not in run.out
+
+
 def test_children_of_other_tests_are_left_alone(suite: Suite) -> None:
     """A process that an unmarked test, or a fixture of pytest's own process, started is none of a forked test's."""
     suite.write(

@@ -9,12 +9,12 @@ import socket
 import sqlite3
 import sys
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from types import ModuleType
-from typing import TYPE_CHECKING
+from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_forkiso import _collected, _descriptors, _late_imports, _source_exec
+from pytest_forkiso import _collected, _descriptors, _late_imports, _source_exec, _sources
 from pytest_forkiso._imports import ImportWatch
 from pytest_forkiso._plugin_modules import importable
 
@@ -62,6 +62,23 @@ def test_connections_are_shared(tmp_path: Path) -> None:
     one, other = socket.socketpair()
     with one, other:
         assert _descriptors.describe_shared(one.fileno(), "socket:[1]") is None
+
+
+class _Settings:
+    template = "auto"
+
+
+def test_no_fork_of_pytest_on_macos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever there is, or is not, in its process: neither at the beginning nor in the middle of a run."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    config: Any = object()  # nothing in it is looked at
+    settings: Any = _Settings
+    choice = _sources.choose_source(config, settings)
+    assert choice.kind == "bare"
+    assert "macOS" in choice.reason
+    session = SimpleNamespace(config=SimpleNamespace(), items=[])
+    request: Any = SimpleNamespace(session=session, settings=settings, forks=0)
+    assert _sources.fork_again(request) is None
 
 
 def test_databases_and_devices_are_shared(tmp_path: Path) -> None:
