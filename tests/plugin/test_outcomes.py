@@ -198,3 +198,28 @@ def test_marked_tests_alone(suite: Suite) -> None:
     assert parent not in children
     order = [row["nodeid"].partition("::")[2] for row in run.of_kind("start")]
     assert order == list(run.outcomes())
+
+
+def test_what_is_added_to_a_failure_that_is_reported(suite: Suite) -> None:
+    """A hook that hears of exceptions may add to the report, after all others have seen it; the terminal shows that."""
+    suite.write(
+        conftest="""
+        def pytest_exception_interact(call, report):
+            report.sections.append(("Added", f"to {call.excinfo.value}"))
+            if "longrepr" in report.nodeid: report.longrepr = "another text"
+        """,
+        test_added="""
+        import pytest
+        def test_added(): raise ValueError("the failure")
+        def test_longrepr(): raise ValueError("the failure")
+        @pytest.fixture
+        def broken():
+            yield
+            raise ValueError("the teardown")
+        def test_teardown(broken): pass
+        def test_passes(): pass
+        """,
+    )
+    plain, forked = suite.plain(), suite.forked()
+    assert "to the teardown" in plain.out
+    assert_same(plain, forked)
