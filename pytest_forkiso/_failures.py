@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -83,7 +84,8 @@ def signal_name(number: int) -> str:
     try:
         name = signal.Signals(number).name
     except ValueError:
-        name = "a signal without a name"
+        is_real_time = sys.platform == "linux" and signal.SIGRTMIN < number < signal.SIGRTMAX
+        name = f"SIGRTMIN+{number - signal.SIGRTMIN}" if is_real_time else "a signal without a name"
     return f"{name} (signal {number}: {signal.strsignal(number) or 'unknown'})"
 
 

@@ -272,7 +272,7 @@ class InChild:
             _private.tear_down_all(session)
             _leftovers.end_children()
             self._before_the_end(item)
-            return describe_interrupt(error, shows_all=bool(self._config.option.fulltrace))
+            return describe_interrupt(error, shows_all=bool(self._config.getoption("fulltrace", default=False)))
         except _reruns.RunAgain:
             self._before_the_end(item)
             return "again", _reruns.memory(item)

@@ -103,7 +103,7 @@ class Snapshots:
                     word = self._tear_down(item)
                     _coverage.save()
         except _LEAVES as error:
-            word = describe_interrupt(error, shows_all=bool(self._config.option.fulltrace))
+            word = describe_interrupt(error, shows_all=bool(self._config.getoption("fulltrace", default=False)))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
             word = ("error", describe_error(error))
         self._stream.detach()

@@ -251,6 +251,14 @@ def test_how_a_test_stops_the_run(suite: Suite, source: str) -> None:
     assert_same(suite.plain(), suite.forked())
 
 
+@pytest.mark.parametrize("leave", ["raise KeyboardInterrupt", "pytest.exit('enough', 5)"])
+def test_a_test_stops_the_run_where_there_is_no_terminal(suite: Suite, leave: str) -> None:
+    """What asks for tracebacks is an option of pytest's terminal plugin, and may not be there."""
+    suite.write(test_leaves=f"import pytest\ndef test_a(): {leave}\ndef test_b(): pass")
+    plain, forked = suite.plain("-p", "no:terminal"), suite.forked("-p", "no:terminal")
+    assert (forked.code, forked.records) == (plain.code, plain.records)
+
+
 def test_the_whole_traceback_of_an_interrupt(suite: Suite) -> None:
     """With --full-trace it is that of the test, and not of how pytest's own process waited for it."""
     suite.write(test_leaves="def leave(): raise KeyboardInterrupt\ndef test_b(): leave()")

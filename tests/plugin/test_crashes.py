@@ -43,7 +43,7 @@ def test_signals(suite: Suite) -> None:
         assert report.section("Captured stdout call") == "out so far\nunfinished"
         assert report.section("Captured stderr call") == "err so far\n"
         assert ("in test_dies" in report.text) == (name in FATAL)
-    assert f"signal {signal.SIGRTMIN + 5}" in str(run.failure("test_real_time").message)
+    assert f"SIGRTMIN+5 (signal {signal.SIGRTMIN + 5}" in str(run.failure("test_real_time").message)
     assert run.outcomes()["test_after"] == "passed"
     assert f"forkiso: {len(FATAL + OTHERS) + 2} children forked, {len(FATAL + OTHERS) + 1} crashes" in run.out
     assert f"FAILED test_signals.py::test_dies[SIGSEGV] - Crash in call: {'the test'}" in run.out
