@@ -109,15 +109,21 @@ def write(path: str, name: str, text: str) -> None:
         os.close(fd)
 
 
+def below(path: str) -> list[str]:
+    """Give the groups in a group."""
+    with os.scandir(path) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
 def remove(path: str) -> None:
     """End what is in a group, and remove it and those in it; what is gone already, or held by others, is left alone."""
     with contextlib.suppress(OSError):
         write(path, "cgroup.kill", "1")
     with contextlib.suppress(OSError):
         _empty(path)
-    for below, _, _ in os.walk(path, topdown=False):
+    for folder, _, _ in os.walk(path, topdown=False):
         with contextlib.suppress(OSError):
-            os.rmdir(below)
+            os.rmdir(folder)
 
 
 def move_all(source: str, target: str) -> None:

@@ -49,6 +49,7 @@ class ControlGroups:
         self._made: set[ControlGroup] = set()
         self._count = 0
         self._own: str | None = None
+        self._enabled: list[str] = []
         try:
             place = folders.own_group()
             self._base = os.path.dirname(place) if folders.is_of_owner(place) else place
@@ -67,7 +68,9 @@ class ControlGroups:
             if not os.path.exists(f"{own}/cgroup.kill"):
                 raise OSError(0, "groups have no cgroup.kill (Linux 5.14)")
             _sandbox_group.enter(own)
+            known = _sandbox_group.read(self._base, "cgroup.subtree_control").split()
             folders.write(self._base, "cgroup.subtree_control", " ".join(f"+{name}" for name in self._controllers))
+            self._enabled = [name for name in self._controllers if name not in known]
         except OSError:
             self._leave(own)
             raise
@@ -76,6 +79,7 @@ class ControlGroups:
     def _leave(self, own: str) -> None:
         """Move this process back, and whatever it has forked meanwhile and still runs."""
         with contextlib.suppress(OSError):
+            _sandbox_group.enter(self._base)  # or it stays where it is: others have groups here now
             folders.move_all(own, self._base)
         with contextlib.suppress(OSError):
             os.rmdir(own)
@@ -121,8 +125,9 @@ class ControlGroups:
             group.close()
         if self._own is not None:
             own, self._own = self._own, None
-            with contextlib.suppress(OSError):  # others may have made groups here meanwhile
-                folders.write(self._base, "cgroup.subtree_control", " ".join(f"-{name}" for name in self._controllers))
+            if self._enabled and folders.below(self._base) == [own]:  # or others would lose their limits
+                with contextlib.suppress(OSError):
+                    folders.write(self._base, "cgroup.subtree_control", " ".join(f"-{name}" for name in self._enabled))
             self._leave(own)
 
     def __enter__(self) -> Self:

@@ -105,6 +105,11 @@ def test_a_group_with_others_in_it(delegated: str, identity: str) -> None:
     assert attempt(delegated, identity, "divide") == "made"
 
 
+def test_groups_of_others_keep_their_limits(delegated: str, identity: str) -> None:
+    """The controllers stay on for them."""
+    assert attempt(delegated, identity, "close_beside_others") == "104857600"
+
+
 def test_a_group_that_is_not_delegated(delegated: str, identity: str) -> None:
     """Belongs to somebody else, even where this process may write there."""
     os.removexattr(delegated, "user.delegate")
