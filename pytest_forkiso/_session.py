@@ -45,6 +45,7 @@ class ForkedSession:
         self.choice: Choice | None = None
         self._forked: set[int] = set()
         self._shares = False
+        self._notes: list[str] = []
         self._known = CollectedList()
         self._learning: Learning | None = None
         self._collecting: Collecting | None = None
@@ -103,6 +104,9 @@ class ForkedSession:
     def _select(self, session: pytest.Session) -> None:
         config = session.config
         chosen = [item for item in session.items if is_forked(item, self.settings)]
+        together = _neighbours.stay_together(chosen)
+        self._notes = together.lines
+        chosen = together.others
         for item in chosen:
             check_marker(item, self.settings)
         if not chosen:
@@ -175,7 +179,12 @@ class ForkedSession:
             session, self.settings, self.choice, count, collecting, known=self._known, shares=self._shares
         )
 
-    def template_line(self, config: pytest.Config) -> str | None:
+    def lines(self, config: pytest.Config) -> list[str]:
+        """Say which tests are not forked although they should be, and where the template of the others comes from."""
+        line = self._template_line(config)
+        return self._notes if line is None else [*self._notes, line]
+
+    def _template_line(self, config: pytest.Config) -> str | None:
         """Say where the template comes from, and whether fixtures are not shared for that although they should be."""
         if self.choice is None:
             return None

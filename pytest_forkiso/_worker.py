@@ -5,12 +5,14 @@ Plugins that know pytest-xdist leave reports, caches and servers to the controll
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
+
+_LISTENERS = {"pytest_mpl.plugin": "XdistPlugin", "pytest_mypy": "MypyXdistControllerPlugin"}
 
 
 class Node:
@@ -38,6 +40,9 @@ def worker_input(config: pytest.Config) -> dict[str, Any]:
 
     Args:
         config: Of pytest's own process, configured. If this is a worker itself, it passes for the same one.
+
+    Raises:
+        pytest.UsageError: A plugin cannot do without a controller that distributes.
     """
     own = getattr(config, "workerinput", None)
     if own is not None:
@@ -54,6 +59,9 @@ def worker_input(config: pytest.Config) -> dict[str, Any]:
         # pytest-cov's implementation expects that it is distributing, and it is not.
         without = [coverage] if coverage is not None else []
         manager.subset_hook_caller("pytest_configure_node", without)(node=node)
+    else:
+        _input_without_xdist(node)
+    _refuse_retry(config)
     return node.workerinput
 
 
@@ -92,3 +100,22 @@ def _coverage_input(config: pytest.Config) -> dict[str, Any]:
         "cov_master_topdir": str(config.invocation_params.dir),
         "cov_master_rsync_roots": [],
     }
+
+
+def _input_without_xdist(node: Node) -> None:
+    """Ask those that listen to the hook only where pytest-xdist is loaded, and miss in a worker what it adds."""
+    for module_name, name in _LISTENERS.items():
+        module: Any = sys.modules.get(module_name)
+        if module is not None and node.config.pluginmanager.is_registered(module):
+            with contextlib.suppress(AttributeError):  # of a plugin that has nothing to do
+                getattr(module, name)().pytest_configure_node(node)
+
+
+def _refuse_retry(config: pytest.Config) -> None:
+    """Say that pytest-retry needs a fork of this process: in a worker, it connects to a server that is not there."""
+    module = sys.modules.get("pytest_retry.retry_plugin")
+    if module is not None and config.pluginmanager.is_registered(module):
+        raise pytest.UsageError(
+            "pytest-retry works with --fork-template=fork only: "
+            "it cannot be loaded in another process where pytest-xdist does not distribute"
+        )

@@ -113,9 +113,9 @@ class WorkerSummary:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Send it with the worker's last word."""
         config: Any = session.config
-        statistics, note = self._forked.statistics, self._forked.template_line(config)
+        statistics = self._forked.statistics
         alone = statistics.files_alone() if config.get_verbosity() > 0 else []
-        config.workeroutput[_STATISTICS] = statistics.pack([*([] if note is None else [note]), *alone])
+        config.workeroutput[_STATISTICS] = statistics.pack([*self._forked.lines(config), *alone])
 
 
 class Controller:

@@ -106,8 +106,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     session.config.stash[_SESSION].select(session)
 
 
-def pytest_report_collectionfinish(config: pytest.Config) -> str | None:
-    return config.stash[_SESSION].template_line(config)
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return config.stash[_SESSION].lines(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import pytest
@@ -23,14 +23,43 @@ _IN_BOTH = {
     "pytest_bdd.plugin": "bdd",
     "pytest_benchmark.plugin": "benchmark",
     "pytest_dependency": "dependency",
+    "pytest_depends": "depends",
+    "pytest_examples": "examples",
     "pytest_html.plugin": "html",
     "syrupy": "syrupy",
 }
 _IN_CHILDREN = {
     "pytest_timeout": "timeout",
 }
+# Those that let something grow, for which one module is enough. It is not loaded where there are none.
+_GROWING = (
+    "pytest_accept",
+    "pytest_codspeed.plugin",
+    "pytest_doctestplus.plugin",
+    "pytest_durations",
+    "pytest_mpl.plugin",
+    "pytest_profiling",
+    "pytest_regtest",
+    "pytest_retry.retry_plugin",
+)
 # Of the first kind, those whose tests have to know something of others.
-_TELLING = ("dependency",)
+_TELLING = ("dependency", "depends")
+
+
+# Those with tests that need the process of others.
+_TOGETHER = ("nbval.plugin", "pytest_steps.plugin")
+
+
+class Together(NamedTuple):
+    """Tests to be forked, without those that need the process of others.
+
+    Attributes:
+        others: They can be forked.
+        lines: What is to be said of those that cannot.
+    """
+
+    others: list[pytest.Item]
+    lines: list[str]
 
 
 def register(config: pytest.Config) -> None:
@@ -39,6 +68,10 @@ def register(config: pytest.Config) -> None:
         plugin = f"forkiso-{name}"
         if not config.pluginmanager.hasplugin(plugin):
             config.pluginmanager.register(_module(name).Neighbour(), plugin)
+    for name in _present(config, {module: module for module in _GROWING}):
+        plugin = f"forkiso-{name}"
+        if not config.pluginmanager.hasplugin(plugin):
+            config.pluginmanager.register(_module("growing").Neighbour(name), plugin)
 
 
 def register_in_child(config: pytest.Config, stream: ReportStream) -> None:
@@ -69,6 +102,14 @@ def hear(item: pytest.Item, told: dict[str, Any]) -> None:
 def awaits(item: pytest.Item) -> bool:
     """Tell whether a test needs to know something of others that may still run."""
     return any(neighbour.awaits(item) for neighbour in _telling(item.config).values())
+
+
+def stay_together(items: list[pytest.Item]) -> Together:
+    """Take out the tests that live on what those before them have left in memory."""
+    if not items or not _present(items[0].config, {module: module for module in _TOGETHER}):
+        return Together(items, [])
+    together = _module("together")
+    return Together([item for item in items if together.why(item) is None], together.describe(items))
 
 
 def keep_order(config: pytest.Config) -> bool:
