@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import socket
 import weakref
 from typing import Generic
 
 from forkcore import _messages as m
-from forkcore._fds import close_quietly, socket_pair
 from forkcore._items import Item, option_fields
 from forkcore._link import LinkT, RemoteProcess, check_alive
+from forkcore._owned import make_pair
 from forkcore._running import ChildCore
 from forkcore.errors import ObjectSpent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import socket
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from forkcore._messages import Field
+    from forkcore._owned import OwnedFd
     from forkcore._proc import DirectProcess
-    from forkcore._state import ChildRecord
 
 
 # What goes with one FORK_RUN through the template; more of it goes to a process of its own first.
@@ -37,7 +37,7 @@ class TemplateCore(Generic[LinkT]):
 
     def __init__(
         self,
-        factory: Callable[[int, DirectProcess | None], LinkT],
+        factory: Callable[[socket.socket, DirectProcess | None], LinkT],
         *,
         link: LinkT | None = None,
         process: RemoteProcess[LinkT] | DirectProcess | None = None,
@@ -90,33 +90,30 @@ class TemplateCore(Generic[LinkT]):
         origin = self._require_origin()
         parent = origin.materialise()
         with parent.lock:
-            if self.has_process:  # another thread was faster
-                return self.materialise()
+            if self.link is not None:  # another thread was faster
+                return self.link  # type: ignore[unreachable]
             check_alive(parent, origin.process)
-            ours, theirs = socket_pair()
-            try:
-                link = self.factory(ours, None)
-            except BaseException:
-                close_quietly(theirs)
-                raise
-            record = parent.connection.new_child()
-            parent.connection.queue(m.FORK, record.identifier, m.pack(self.options), [theirs])
+            ours, theirs = make_pair()
+            link = self.factory(ours, None)
             # A directory that is not there fails in the new process, as eval does.
             link.connection.is_unconfirmed = bool(self.options)
-            self.process = RemoteProcess(parent, record)
-            self.link = link
+            for item in self.items:
+                link.connection.queue(m.SEND, 0, m.pack([item.field]), item.fds)
+            connection = parent.connection
+            record = connection.new_record()
+            process = RemoteProcess(parent, record)
+            command = connection.prepare(m.FORK, record.identifier, m.pack(self.options), [theirs])
+            queue = connection.outgoing.extend
+            if self.link is not None:  # a destructor or a handler of a signal was faster
+                return self.link  # type: ignore[unreachable]
+            # One step, as far as interruptions go: either there is a process now, or nothing has changed.
+            self.process, self.link, connection.children[record.identifier] = process, link, record
+            queue(command)
+            self.items = []
             origin.forget(self)
-            items, self.items = self.items, []
-            for item in items:
-                link.connection.queue(m.SEND, 0, m.pack([item.field]), item.take_fd())
             parent.write_some()
             link.write_some()
         return link
-
-    @property
-    def has_process(self) -> bool:
-        """Whether it is more than a promise."""
-        return self.link is not None
 
     def _require_origin(self) -> TemplateCore[LinkT]:
         if self.origin is None:
@@ -134,8 +131,11 @@ class TemplateCore(Generic[LinkT]):
             return
         # Under the lock, lest another thread runs one of them in this moment.
         with self.materialise().lock:
-            for clone in list(self.clones.values()):
-                clone.materialise()
+            # By references, since other threads may promise clones meanwhile.
+            for reference in self.clones.valuerefs():
+                clone = reference()
+                if clone is not None:
+                    clone.materialise()
 
     def send(self, item: Item) -> None:
         """Queue one argument."""
@@ -144,7 +144,7 @@ class TemplateCore(Generic[LinkT]):
             self.items.append(item)
             return
         self.materialise_clones()
-        self._queue(m.SEND, m.pack([item.field]), item.take_fd())
+        self._queue(m.SEND, m.pack([item.field]), item.fds)
 
     def command(self, kind: int, fields: list[Field]) -> None:
         """Queue EVAL, PRELOAD or CONFIGURE."""
@@ -153,16 +153,11 @@ class TemplateCore(Generic[LinkT]):
         self.materialise_clones()
         self._queue(kind, m.pack(fields), [])
 
-    def _queue(self, kind: int, payload: bytes, fds: list[int]) -> None:
+    def _queue(self, kind: int, payload: bytes, fds: Sequence[OwnedFd]) -> None:
         link = self.materialise()
         with link.lock:
-            try:
-                check_alive(link, self.process)
-                link.connection.queue(kind, 0, payload, fds)
-            except BaseException:
-                for fd in fds:
-                    close_quietly(fd)
-                raise
+            check_alive(link, self.process)
+            link.connection.queue(kind, 0, payload, fds)
             link.write_some()
 
     # Running.
@@ -211,27 +206,30 @@ class TemplateCore(Generic[LinkT]):
         link = self.materialise()
         self.materialise_clones()
         with link.lock:
+            self.check()  # another thread may have been faster
             link.read_some()
             check_alive(link, self.process)
             in_place = not (bound or self.is_adopted or link.connection.children)
             kind = m.RUN if in_place else m.FORK_RUN
-            channel, record = start_child(link, kind, fields, [])
+            start = Start(link, kind, fields, [])
             process = self.process
             if process is None or not in_place:
-                process = RemoteProcess(link, record)
-                link.connection.queue(m.CLOSE)
-            self.spend("run")
-        return ChildCore(channel, process, link, record)
+                process = RemoteProcess(link, start.record)
+                start.commands += link.connection.prepare(m.CLOSE)
+            child = ChildCore(start.channel, process, link, start.record)
+            start.go(self)
+        return child
 
     def _run_fused(self, origin: TemplateCore[LinkT], fields: list[Field]) -> ChildCore[LinkT]:
         link = origin.materialise()
         with link.lock:
+            self.check()  # another thread may have been faster
             check_alive(link, origin.process)
             fields = [*self.options, *fields, *(item.field for item in self.items)]
-            channel, record = start_child(link, m.FORK_RUN, fields, self.items)
-            self.items = []
-            self.spend("run")
-        return ChildCore(channel, RemoteProcess(link, record), link, record)
+            start = Start(link, m.FORK_RUN, fields, self.items)
+            child = ChildCore(start.channel, RemoteProcess(link, start.record), link, start.record)
+            start.go(self)
+        return child
 
     # The end.
 
@@ -240,6 +238,7 @@ class TemplateCore(Generic[LinkT]):
         self.spent = by
         if self.origin is not None:
             self.origin.forget(self)
+        self.items = []
         self.link = self.process = self.origin = None
 
     def close(self) -> tuple[LinkT, RemoteProcess[LinkT] | DirectProcess | None] | None:
@@ -264,23 +263,44 @@ class TemplateCore(Generic[LinkT]):
         return link, process
 
 
-def start_child(link: LinkT, kind: int, fields: list[Field], items: list[Item]) -> tuple[socket.socket, ChildRecord]:
-    """Make a channel and queue RUN or FORK_RUN; the caller holds the link's lock.
+class Start(Generic[LinkT]):
+    """A child that is about to be asked for.
 
-    Returns:
-        The parent's end of the channel, and the record of the child.
-
-    Raises:
-        OSError: EMFILE; nothing has changed.
+    Attributes:
+        channel: The parent's end.
+        record: Of the child.
+        commands: What is to be sent.
     """
-    payload = m.pack(fields)
-    ours, theirs = socket_pair()
-    channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=ours)
-    fds = [theirs]
-    for item in items:
-        fds += item.take_fd()
-    if (m.BOUND, b"") in fields:
-        link.keep()
-    record = link.connection.new_child()
-    link.connection.queue(kind, record.identifier, payload, fds)
-    return channel, record
+
+    def __init__(self, link: LinkT, kind: int, fields: list[Field], items: list[Item]) -> None:
+        """Make the channel and the command; the caller holds the link's lock.
+
+        Args:
+            link: To the template.
+            kind: RUN or FORK_RUN.
+            fields: Of the command.
+            items: Those among the fields that have descriptors.
+
+        Raises:
+            OSError: EMFILE; nothing has changed.
+        """
+        self._link = link
+        self.channel, theirs = make_pair()
+        fds = [theirs]
+        for item in items:
+            fds += item.fds
+        if (m.BOUND, b"") in fields:
+            link.keep()
+        self.record = link.connection.new_record()
+        self.commands = link.connection.prepare(kind, self.record.identifier, m.pack(fields), fds)
+
+    def go(self, core: TemplateCore[LinkT]) -> None:
+        """Queue the command, and spend the template: both or neither, whatever interrupts this."""
+        connection, record = self._link.connection, self.record
+        queue = connection.outgoing.extend
+        if core.spent is not None:
+            core.check()
+        # One step, as far as interruptions go: there is no call but that one.
+        core.spent, connection.children[record.identifier] = "run", record
+        queue(self.commands)
+        core.spend("run")

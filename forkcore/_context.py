@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import socket
 import sys
 import threading
 
@@ -17,7 +18,6 @@ from forkcore._sync_link import SyncLink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Collection, Mapping, Sequence
     from typing import Any
 
@@ -43,7 +43,8 @@ class Context:
         """
         self.interpreter = interpreter
         self.flags = tuple(flags)
-        self._lock = threading.Lock()
+        # Reentrant, because a destructor or a handler of a signal that makes a process may run at any point.
+        self._lock = threading.RLock()
         self._owner = os.getpid()
         self._default: Template | None = None
         self._early: Template | None = None
@@ -130,7 +131,7 @@ class Context:
                 title=title,
                 allow_hazards=allow_hazards,
             )
-        fd, process = exec_template(
+        control, process = exec_template(
             interpreter=self.interpreter if interpreter is None else interpreter,
             flags=(*self.flags, *flags),
             env=env,
@@ -139,7 +140,7 @@ class Context:
             pass_fds=pass_fds,
             site=site,
         )
-        core = direct_core(fd, process)
+        core = direct_core(control, process)
         core.command(m.CONFIGURE, options)
         return Template(core)
 
@@ -154,8 +155,13 @@ class Context:
                     return template
             elif self._early is None:
                 atexit.register(self.close)
-            self._default = self.new_exec()
-            return self._default
+            made = self.new_exec()
+            meanwhile = self._default
+            if meanwhile is not None and meanwhile is not template:  # by such a destructor or handler
+                made.close()
+                return meanwhile
+            self._default = made
+            return made
 
     def install_early(self, *, allow_hazards: Collection[str] | bool = ()) -> None:
         """Fork the early template from this process; see `forkcore.early.install`."""
@@ -184,13 +190,15 @@ class Context:
             return
         # The templates are the parent's; its other threads, which may hold the lock, are not here.
         self._owner = os.getpid()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._default = self._early = None
 
 
-def direct_core(fd: int, process: DirectProcess | None) -> TemplateCore[SyncLink]:
+def direct_core(control: int | socket.socket, process: DirectProcess | None) -> TemplateCore[SyncLink]:
     """Wrap a control socket and the process at its other end; both are consumed."""
-    return TemplateCore(SyncLink, link=SyncLink(fd, process), process=process)
+    if isinstance(control, int):
+        control = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=control)
+    return TemplateCore(SyncLink, link=SyncLink(control, process), process=process)
 
 
 def fork_here(

@@ -104,5 +104,6 @@ def start_interpreter(
     command += [*flags, "-c", _BOOTSTRAP.format(place=place, control=control)]
     popen = subprocess.Popen(command, env=env, cwd=cwd, umask=umask, pass_fds=(control, *pass_fds), close_fds=True)
     # Popen found the errors of exec; the process itself has another owner from here on.
+    process = DirectProcess(popen.pid)
     popen.returncode = 0
-    return DirectProcess(popen.pid)
+    return process

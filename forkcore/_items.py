@@ -10,7 +10,7 @@ import os
 import socket
 
 from forkcore import _messages as m
-from forkcore._fds import above_standard
+from forkcore._owned import duplicate
 from forkcore._wire import MAX_ARGUMENT
 from forkcore.errors import FrameTooLarge
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from forkcore._messages import Field
+    from forkcore._owned import OwnedFd
 
     class HasFileno(Protocol):
         """Anything with a descriptor."""
@@ -34,22 +35,13 @@ _NEWLINES = (None, "", "\n", "\r", "\r\n")
 
 
 class Item:
-    """One argument of the function; owns the duplicate of its descriptor until that is taken."""
+    """One argument of the function, with the duplicates of its descriptors: one or none."""
 
-    __slots__ = ("fd", "field")
+    __slots__ = ("fds", "field")
 
-    def __init__(self, field: Field, fd: int | None = None) -> None:
+    def __init__(self, field: Field, *fds: OwnedFd) -> None:
         self.field = field
-        self.fd = fd
-
-    def take_fd(self) -> list[int]:
-        """Hand over the descriptor; the item has none any more."""
-        fd, self.fd = self.fd, None
-        return [] if fd is None else [fd]
-
-    def __del__(self) -> None:
-        if self.fd is not None:
-            os.close(self.fd)
+        self.fds = fds
 
 
 def bytes_item(data: bytes | bytearray | memoryview | str) -> Item:
@@ -110,7 +102,7 @@ def _duplicate(fd: int, field: Field) -> Item:
     try:
         if fd < 0:
             raise ValueError(f"send_fd of a closed object: descriptor {fd}")
-        duplicate = above_standard(os.dup(fd))
+        copy = duplicate(fd)
     except OSError as error:
         import errno
 
@@ -119,7 +111,7 @@ def _duplicate(fd: int, field: Field) -> Item:
         raise
     except OverflowError as error:
         raise ValueError(f"send_fd of an impossible descriptor: {fd}") from error
-    return Item(field, duplicate)
+    return Item(field, copy)
 
 
 def _describe_file(file: io.IOBase, newline: str | None) -> bytes:

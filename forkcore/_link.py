@@ -5,6 +5,7 @@ Both drivers build on it: waiting is theirs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -12,7 +13,7 @@ import threading
 import weakref
 from typing import Generic, TypeVar
 
-from forkcore._fds import close_all, encode_descriptors, receive
+from forkcore._fds import encode_descriptors
 from forkcore._proc import ORPHANS, DirectProcess
 from forkcore._state import Connection
 from forkcore.errors import ProtocolError, TemplateDied
@@ -38,7 +39,8 @@ class Link:
     Attributes:
         connection: What is known; guarded by `lock`.
         lock: Held for moments only, never while waiting.
-        is_reading: One thread waits for events, and it alone reads.
+        readers: Marks of the one thread that waits for events, which alone reads; several where a handler of a signal
+            waits as well, in the middle of it.
         owner: The process itself, where it is a direct child of this one.
         watchers: Called, with `lock` held, after something may have been read, by any thread; those
             who wait otherwise than by reading. The socket stays open as long as there are any.
@@ -48,20 +50,32 @@ class Link:
     # attribute, because names of the module are gone when the last of them is destroyed.
     kept: ClassVar[set[Link]] = set()
 
-    def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
+    def __init__(self, sock: socket.socket, owner: DirectProcess | None = None) -> None:
         """Take over a control socket.
 
         Args:
-            fd: Consumed.
+            sock: Consumed.
             owner: Handed on to whoever reaps orphans, if it has not ended when this is closed.
         """
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=fd)
+        # Made after this object, so that the collector of garbage finds this one first, which closes it.
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=sock.detach())
         self.connection = Connection()
         self.lock = threading.RLock()
-        self.is_reading = False
+        self.readers: set[tuple[int, object]] = set()
         self.owner = owner
         self.watchers: set[Callable[[], None]] = set()
         _LINKS.add(self)
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether a thread waits for events."""
+        return bool(self.readers)
+
+    @property
+    def is_read_elsewhere(self) -> bool:
+        """Whether another thread waits for events."""
+        own = threading.get_ident()
+        return any(thread != own for thread, _ in tuple(self.readers))
 
     def write_some(self) -> bool:
         """Send what the kernel takes now.
@@ -72,27 +86,26 @@ class Link:
         Raises:
             OSError: A descriptor could not be sent; the message stays in the queue.
         """
+        connection = self.connection
         with self.lock:
-            outgoing = self.connection.outgoing
-            while outgoing:
-                data, fds = outgoing[0]
+            while connection.outgoing:
+                message = connection.outgoing[0]
+                ancillary = encode_descriptors(message.fds)
                 try:
-                    count = self.sock.sendmsg([data], encode_descriptors(fds), socket.MSG_DONTWAIT)
+                    # One step: it takes the attempt, sends, and notes how much went.
+                    message.sent.extend(map(self.sock.sendmsg, message.attempt, (ancillary,), (socket.MSG_DONTWAIT,)))
                 except (BlockingIOError, InterruptedError):
+                    connection.conclude(message)
                     return False
                 except OSError as error:
                     if error.errno in (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM):
+                        connection.conclude(message)
                         return False  # until the template has taken what is under way
                     # The template is gone, or going: reading tells what it still had to say.
-                    self._discard_outgoing()
+                    connection.outgoing.clear()
                     return True
-                close_all(self.connection.sent(count))
+                connection.conclude(message)
             return True
-
-    def _discard_outgoing(self) -> None:
-        for _, fds in self.connection.outgoing:
-            close_all(fds)
-        self.connection.outgoing.clear()
 
     def read_some(self) -> None:
         """Take in all that has arrived."""
@@ -108,22 +121,38 @@ class Link:
 
     def _read_all(self) -> None:
         while not self.connection.is_lost:
+            has_more = self._receive()
             try:
-                data, fds = receive(self.sock, _CHUNK)
-                self.connection.receive(data, fds)
-            except BlockingIOError:
-                return
-            except (OSError, ProtocolError):
-                data = b""
-            if not data:
+                is_at_end = self.connection.handle_arrived()
+            except ProtocolError:
+                is_at_end = True
+            if is_at_end:
                 self.lose()
-            elif len(data) < _CHUNK:
+            elif not has_more:
                 return
+
+    def _receive(self) -> bool:
+        """Receive what there is, in one step with its place among what has arrived.
+
+        A template passes no descriptors; the kernel drops those that come all the same, for none are asked for.
+
+        Returns:
+            Whether there may be more.
+        """
+        arrived = self.connection.arrived
+        try:
+            arrived.extend(map(self.sock.recv, (_CHUNK,), (socket.MSG_DONTWAIT,)))
+        except BlockingIOError:
+            return False
+        except OSError:
+            arrived.append(b"")
+        # No call in between: whoever interrupts this may take them all.
+        return len(arrived[-1]) == _CHUNK if arrived else False
 
     def lose(self) -> None:
         """Give the template up: whoever waits learns that nothing more will come."""
         with self.lock:
-            close_all(self.connection.lose())
+            self.connection.lose()
             self.kept.discard(self)
             self._notify()
             if self.is_reading or self.watchers:
@@ -139,10 +168,11 @@ class Link:
             return  # the other end is gone already
 
     def _close_socket(self) -> None:
-        self.sock.close()
         if self.owner is not None:
             ORPHANS.add(self.owner)
             self.owner = None
+        with contextlib.suppress(OSError):  # somebody else has closed its descriptor
+            self.sock.close()
 
     def keep(self) -> None:
         """Stay open while there are children: to those that are bound, the end is the parent's.
@@ -155,39 +185,40 @@ class Link:
                 # Another thread that holds it is using it, and reads by itself.
                 if link.lock.acquire(blocking=False):
                     try:
-                        if not link.is_reading:
+                        if not link.is_read_elsewhere:
                             link.read_some()
                     finally:
                         link.lock.release()
             self.kept.add(self)
 
-    def stop_reading(self) -> None:
-        """Note that the one thread that read has stopped; the caller holds `lock`."""
-        self.is_reading = False
-        self._close_if_lost()
-
     def stop_watching(self, watcher: Callable[[], None]) -> None:
         """Note that one of the watchers does not poll the socket any more; the caller holds `lock`."""
         self.watchers.discard(watcher)
-        self._close_if_lost()
+        self.close_if_lost()
 
-    def _close_if_lost(self) -> None:
+    def close_if_lost(self) -> None:
+        """Close the socket of a template that is gone, once nobody polls it; the caller holds `lock`."""
         if self.connection.is_lost and not (self.is_reading or self.watchers):
             self._close_socket()
 
     def forget(self) -> None:
         """In a fork of this process: close this copy, without a word to the template."""
         self.lock = threading.RLock()
-        self.is_reading = False
+        self.readers.clear()
         self.watchers.clear()
-        close_all(self.connection.lose())
-        self.sock.close()
+        self.connection.lose()
+        with contextlib.suppress(OSError):
+            self.sock.close()
         if self.owner is not None:
             self.owner.forget()
             self.owner = None
 
     def __del__(self) -> None:
-        if not self.connection.is_lost:
+        # Nobody waits any more. Where this was interrupted once, the socket is still open.
+        sock = getattr(self, "sock", None)
+        if sock is not None and sock.fileno() >= 0:
+            self.readers.clear()
+            self.watchers.clear()
             self.lose()
 
 

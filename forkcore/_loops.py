@@ -76,8 +76,8 @@ class Watch:
         """Send, as the loop says that there is room."""
         outgoing = self._link.connection.outgoing
         with self._link.lock:
-            first = outgoing[0] if outgoing else None
-            if not self._link.write_some() and outgoing[0] is first:
+            first = outgoing[0].data if outgoing else None
+            if not self._link.write_some() and outgoing[0].data is first:
                 self._is_paused = True
                 self.loop.call_later(_PAUSE, self._go_on)
         self._work()

@@ -5,15 +5,17 @@ Through a pidfd, where the system has them (Linux): never by SIGCHLD, which belo
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 # wait4 imports it at its first use, which may be while the interpreter shuts down.
-import resource  # noqa: F401
+import resource  # noqa: TC003 - the same
 import select
 import sys
 import threading
 import time
 
+from forkcore._owned import OwnedFd
 from forkcore._status import UNKNOWN_STATUS, ExitStatus, ResourceUsage, decode_status
 
 FIRST_PAUSE = 0.0005
@@ -36,14 +38,17 @@ class DirectProcess:
         self.pid: int = pid
         self.status: ExitStatus | None = None
         self._owner = os.getpid()
-        self._lock = threading.Lock()
-        self._pidfd: int | None = _open_pidfd(pid)
-        # Threads that poll the pidfd: the last of them closes it, lest its number be reused.
-        self._waiters = 0
+        # Reentrant, because a destructor or a handler of a signal that asks as well may run at any point.
+        self._lock = threading.RLock()
+        # Closed once nobody refers to it: whoever polls it holds it, lest its number be reused.
+        self._pidfd: OwnedFd | None = _open_pidfd(pid)
+        # What wait4 gave, put here by the step that called it: a status is given once.
+        self._waited: list[tuple[int, int, resource.struct_rusage]] = []
 
     def fileno(self) -> int | None:
         """Give a descriptor that is readable once the process has ended; None where not known."""
-        return self._pidfd
+        pidfd = self._pidfd
+        return None if pidfd is None else int(pidfd)
 
     def duplicate_pidfd(self) -> int | None:
         """Give a descriptor as `fileno` does, owned by the caller.
@@ -81,31 +86,19 @@ class DirectProcess:
         return status
 
     def _wait_pidfd(self, timeout: float | None) -> bool:
-        pidfd = self.hold_pidfd()
+        pidfd = self.pidfd
         if pidfd is None:
             return self.status is not None
-        try:
-            wait_readable([pidfd], timeout)
-        finally:
-            self.release_pidfd()
+        wait_readable([pidfd], timeout)
         return True
 
-    def hold_pidfd(self) -> int | None:
-        """Give a descriptor as `fileno` does, that stays open until `release_pidfd`.
+    @property
+    def pidfd(self) -> OwnedFd | None:
+        """A descriptor as `fileno` gives it, that stays open as long as the caller refers to this very object.
 
-        Returns:
-            None where there is nothing to release: the process has been reaped, or there is no pidfd.
+        None where the process has been reaped, or there is no pidfd.
         """
-        with self._lock:
-            if self._pidfd is not None:
-                self._waiters += 1
-            return self._pidfd
-
-    def release_pidfd(self) -> None:
-        """Give up what `hold_pidfd` gave."""
-        with self._lock:
-            self._waiters -= 1
-            self._close_pidfd()
+        return self._pidfd
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has been reaped already."""
@@ -122,30 +115,29 @@ class DirectProcess:
             return  # a fork of the owner: not a child of this process
         if sys.is_finalizing():
             return  # wait4 imports a module, which is too late; init reaps what this process leaves
+        is_lost = False
         try:
-            pid, status, used = os.wait4(self.pid, flags)
+            self._waited.extend(map(os.wait4, (self.pid,), (flags,)))
         except ChildProcessError:
+            is_lost = True
+        for pid, status, used in self._waited:
+            if pid:
+                usage = ResourceUsage(used.ru_utime, used.ru_stime, _peak_bytes(used.ru_maxrss))
+                self._finish(decode_status(status, usage))
+                return
+        if is_lost:
             # SIGCHLD is ignored, or somebody else has waited.
             self._finish(UNKNOWN_STATUS)
-            return
-        if pid:
-            usage = ResourceUsage(used.ru_utime, used.ru_stime, _peak_bytes(used.ru_maxrss))
-            self._finish(decode_status(status, usage))
+        else:
+            self._waited.clear()
 
     def _finish(self, status: ExitStatus) -> None:
-        self.status = status
-        self._close_pidfd()
-
-    def _close_pidfd(self) -> None:
-        if self._pidfd is not None and self.status is not None and not self._waiters:
-            os.close(self._pidfd)
-            self._pidfd = None
+        self.status, self._pidfd = status, None
 
     def forget(self) -> None:
         """In a fork of the owner: the process is nothing of this one."""
         # The threads that held the lock, or waited, are not in this process.
-        self._lock = threading.Lock()
-        self._waiters = 0
+        self._lock = threading.RLock()
         self._finish(self.status or UNKNOWN_STATUS)
 
 
@@ -153,13 +145,14 @@ def _peak_bytes(peak: int) -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _open_pidfd(pid: int) -> int | None:
+def _open_pidfd(pid: int) -> OwnedFd | None:
     if not hasattr(os, "pidfd_open"):
         return None
     try:
-        return os.pidfd_open(pid)
+        (pidfd,) = map(OwnedFd, map(os.pidfd_open, (pid,)))
     except OSError:
         return None  # at the limit of descriptors, or an old kernel: `wait` asks now and then
+    return pidfd
 
 
 def wait_readable(fds: list[int], timeout: float | None, *, writable: bool = False) -> list[int]:
@@ -206,7 +199,10 @@ class Orphans:
 
     def reap(self) -> None:
         """Reap those that have ended; never waits."""
-        self._processes = [one for one in self._processes if one.poll() is None]
+        for one in tuple(self._processes):
+            if one.poll() is not None:
+                with contextlib.suppress(ValueError):  # somebody else was faster
+                    self._processes.remove(one)
 
     def forget(self) -> None:
         """In a fork of the owner."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 
 from forkcore import _hazards
 from forkcore._exec import start_interpreter
 from forkcore._fds import close_quietly, socket_pair
+from forkcore._owned import make_pair
 from forkcore._proc import ORPHANS, DirectProcess
 from forkcore._server import prepare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from typing import Any
 
@@ -32,7 +35,7 @@ def exec_template(
     umask: int = -1,
     pass_fds: Sequence[int] = (),
     site: bool | None = None,
-) -> tuple[int, DirectProcess]:
+) -> tuple[socket.socket, DirectProcess]:
     """Execute a fresh interpreter; see `forkcore._exec.start_interpreter` for the arguments.
 
     Returns:
@@ -42,7 +45,7 @@ def exec_template(
         OSError: See there; nothing stays behind.
     """
     ORPHANS.reap()
-    ours, theirs = socket_pair()
+    ours, theirs = make_pair()
     try:
         process = start_interpreter(
             theirs,
@@ -55,10 +58,8 @@ def exec_template(
             site=site,
         )
     except BaseException:
-        close_quietly(ours)
+        ours.close()
         raise
-    finally:
-        close_quietly(theirs)
     return ours, process
 
 
@@ -85,7 +86,9 @@ def fork_this_process(
                 stream.flush()
     ours, theirs = socket_pair()
     try:
-        pid = os.fork()
+        # In the fork, no handler of the program may run, or raise, before the template has its own signals.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        pid = _fork_blocked(blocked)
     except BaseException:
         close_quietly(ours)
         close_quietly(theirs)
@@ -93,7 +96,23 @@ def fork_this_process(
     if pid == 0:
         return _become_template(ours, theirs, namespace, allow_hazards)
     close_quietly(theirs)
-    return ours, DirectProcess(pid)
+    process = DirectProcess(pid)
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    except BaseException:
+        # A handler has raised, and nobody will know of the template, which ends by itself.
+        close_quietly(ours)
+        ORPHANS.add(process)
+        raise
+    return ours, process
+
+
+def _fork_blocked(blocked: set[int]) -> int:
+    try:
+        return os.fork()
+    except BaseException:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        raise
 
 
 def _become_template(

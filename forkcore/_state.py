@@ -1,7 +1,11 @@
 """What the parent knows of one template and of its children: transitions, and no I/O.
 
 Drivers (`forkcore._sync`, `forkcore.aio`) move the bytes and descriptors of `Connection.outgoing`
-to the control socket, and what they receive into `Connection.receive`.
+to the control socket, and what they receive into `Connection.arrived`.
+
+A handler of a signal or a destructor may run between any two steps of the interpreter, and raise, or use the same
+connection by itself. So nothing here is lost or done twice for an interruption: what must not be parted is one call of
+C, and what is done in several steps can be done again.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from collections import deque
 
 from forkcore import _messages as m
 from forkcore._status import ResourceUsage, decode_status
-from forkcore._wire import Decoder, Frame, encode, split_frame
+from forkcore._wire import Frame, encode, read_frame, split_frame
 from forkcore.errors import (
     ForkcoreError,
     ForkFailed,
@@ -24,7 +28,7 @@ from forkcore.errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from forkcore._status import ExitStatus
 
@@ -63,13 +67,39 @@ class ChildRecord:
         return self.failure is not None and self.pid is None
 
 
+class Message:
+    """What one call sends: bytes, and the descriptors that go with the first of them.
+
+    Attributes:
+        data: The bytes.
+        fds: The descriptors; each is closed with the last reference to it.
+        attempt: Gives the bytes once. Whoever takes them sends them in the same step, and appends to `sent`.
+        sent: How many bytes went; empty where none did.
+    """
+
+    __slots__ = ("attempt", "data", "fds", "sent")
+
+    def __init__(self, data: memoryview, fds: list[int]) -> None:
+        self.data = data
+        self.fds = fds
+        self.attempt: Iterator[list[memoryview]] = iter(([data],))
+        self.sent: list[int] = []
+
+    def rest(self) -> Message | None:
+        """Give what is to be sent now that the attempt is over; None where that is nothing."""
+        if not self.sent:
+            return Message(self.data, self.fds)
+        left = self.data[self.sent[0] :]
+        return Message(left, []) if left else None
+
+
 class Connection:
     """The parent's side of one control socket."""
 
     __slots__ = (
-        "_decoder",
         "_last_identifier",
         "_unanswered",
+        "arrived",
         "children",
         "failure",
         "is_lost",
@@ -79,11 +109,11 @@ class Connection:
     )
 
     def __init__(self) -> None:
-        self._decoder = Decoder()
+        # What was received and is not handled yet; an empty part stands for the end of the stream.
+        self.arrived: list[bytes] = []
         self._last_identifier = 0
         self._unanswered: set[int] = set()
-        # Messages to send, each with its descriptors, which belong to this object.
-        self.outgoing: deque[tuple[memoryview, list[int]]] = deque()
+        self.outgoing: deque[Message] = deque()
         self.children: dict[int, ChildRecord] = {}
         # What eval or preload raised there.
         self.failure: ForkcoreError | None = None
@@ -97,48 +127,54 @@ class Connection:
 
     def new_child(self) -> ChildRecord:
         """Make the record of a process that the next FORK, FORK_RUN or RUN stands for."""
-        record = ChildRecord(self._next_identifier())
+        record = self.new_record()
         self.children[record.identifier] = record
         return record
 
+    def new_record(self) -> ChildRecord:
+        """Make a record that is in no list yet: nothing is asked for."""
+        return ChildRecord(self._next_identifier())
+
     def _next_identifier(self) -> int:
         while True:
-            self._last_identifier = self._last_identifier % 0xFFFFFFFF + 1
-            if self._last_identifier not in self.children:
-                return self._last_identifier
+            number = self._last_identifier = self._last_identifier % 0xFFFFFFFF + 1
+            if number not in self.children:
+                return number
 
     def queue(self, kind: int, identifier: int = 0, payload: bytes = b"", fds: Iterable[int] = ()) -> None:
-        """Append one frame; all of it or nothing.
+        """Append one frame; all of it or nothing, and in one step.
 
         Args:
             kind: A command.
             identifier: Of the child or request.
             payload: Of the frame.
-            fds: Consumed, unless this raises.
+            fds: Borrowed; they stay open as long as somebody refers to them (`forkcore._owned.OwnedFd`).
 
         Raises:
             FrameTooLarge: See `forkcore._wire.encode`.
         """
+        self.outgoing.extend(self.prepare(kind, identifier, payload, fds))
+
+    def prepare(self, kind: int, identifier: int = 0, payload: bytes = b"", fds: Iterable[int] = ()) -> list[Message]:
+        """Make one frame, to be appended to `outgoing`; see `queue`."""
         fds = list(fds)
         data = encode(kind, identifier, payload, len(fds))
-        for part, part_fds in split_frame(data, fds):
-            self.outgoing.append((memoryview(part), part_fds))
+        messages = [Message(memoryview(part), part_fds) for part, part_fds in split_frame(data, fds)]
         if kind in (m.EVAL, m.PRELOAD, m.CONFIGURE):
             self.is_unconfirmed = True
             self.may_run_code = self.may_run_code or kind != m.CONFIGURE
+        return messages
 
-    def sent(self, count: int) -> list[int]:
-        """Note that so many bytes of the first message, and with them its descriptors, are gone.
-
-        Returns:
-            The descriptors, for the caller to close: the kernel has its own references now.
-        """
-        data, fds = self.outgoing[0]
-        if count >= len(data):
-            self.outgoing.popleft()
-        else:
-            self.outgoing[0] = (data[count:], [])
-        return fds
+    def conclude(self, message: Message) -> None:
+        """After an attempt to send the first message: put in its place what is left of it."""
+        rest = message.rest()
+        outgoing = self.outgoing
+        # One step, as far as interruptions go: nobody else has concluded it, and nobody can in between.
+        if outgoing and outgoing[0] is message:
+            if rest is None:
+                outgoing.popleft()
+            else:
+                outgoing[0] = rest
 
     def ping(self) -> int:
         """Queue a request that is answered once all before it has been executed."""
@@ -154,19 +190,29 @@ class Connection:
 
     # Inwards.
 
-    def receive(self, data: bytes, fds: list[int]) -> None:
-        """Take what one receive call gave.
+    def handle_arrived(self) -> bool:
+        """Take in what has arrived, up to the last complete frame.
+
+        To do so again changes nothing: the frames are dropped once all of them have been handled.
+
+        Returns:
+            Whether the stream is at its end.
 
         Raises:
             ProtocolError: The peer is no template of this version. The caller gives up the
                 connection: `lose`.
         """
-        self._decoder.feed(data, fds)
-        while (frame := self._decoder.next_frame()) is not None:
-            if frame.fds:
-                self._decoder.feed(b"", frame.fds)
-                raise ProtocolError("a template sends no descriptors")
+        parts = self.arrived[:]
+        data = b"".join(parts)
+        position = 0
+        while (found := read_frame(data, position)) is not None:
+            frame, position = found
             self._handle(frame)
+        rest = [data[position:]] if position < len(data) else []
+        # Those that came meanwhile stay. As in `conclude`, nobody else has dropped these, and nobody can in between.
+        if self.arrived and parts and self.arrived[0] is parts[0]:
+            self.arrived[: len(parts)] = rest
+        return bool(parts) and not parts[-1]
 
     def _handle(self, frame: Frame) -> None:
         if frame.kind in (m.READY, m.ERROR):
@@ -185,30 +231,23 @@ class Connection:
             pid, status, user, system, peak = _integers(frame.payload, 5)
             usage = ResourceUsage(user / 1e6, system / 1e6, peak * _MAXRSS_UNIT)
             record.pid, record.status = pid, decode_status(status, usage)
-            del self.children[frame.identifier]
+            self.children.pop(frame.identifier, None)
         elif frame.kind == m.FAILED:
             record.failure = decode_failure(frame.payload)
             if record.pid is None:
-                del self.children[frame.identifier]
+                self.children.pop(frame.identifier, None)
         else:
             raise ProtocolError(f"an unknown event: {frame.kind}")
 
-    def lose(self) -> list[int]:
-        """The control socket is at its end: nothing more will be known; wakes every waiter.
-
-        Returns:
-            Descriptors that were not sent, or belong to no frame; the caller closes them.
-        """
-        self.is_lost = True
-        fds = self._decoder.take_leftovers()
-        for _, unsent in self.outgoing:
-            fds += unsent
+    def lose(self) -> None:
+        """The control socket is at its end: nothing more will be known; wakes every waiter."""
         self.outgoing.clear()
-        for record in self.children.values():
+        for record in list(self.children.values()):
             record.lost = True
         self.children.clear()
         self._unanswered.clear()
-        return fds
+        # Last, for it says that all this is done.
+        self.is_lost = True
 
 
 def _integers(payload: bytes, count: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import select
+import threading
 import time
 
 from forkcore._bell import Bell
@@ -60,8 +61,9 @@ def _watch_links(links: Collection[SyncLink], poller: select.poll, held: context
     """Read, and poll, what no other thread reads; of the rest, hear from those who read it."""
     bell: Bell | None = None
     for link in links:
-        if link.take_over():
-            held.callback(link.resign)
+        mark = threading.get_ident(), object()
+        held.callback(link.resign, mark)
+        if link.take_over(mark):
             events = select.POLLIN | (select.POLLOUT if link.connection.outgoing else 0)
             poller.register(link.sock.fileno(), events)
         elif not link.connection.is_lost:
@@ -80,8 +82,8 @@ def _listen(link: SyncLink, bell: Bell, held: contextlib.ExitStack) -> None:
             link.stop_watching(ring)
 
     with link.lock:
-        link.watchers.add(ring)
         held.callback(stop)
+        link.watchers.add(ring)
         if not link.is_reading:
             # The other thread has stopped in this moment, without a word to us.
             ring()
@@ -97,10 +99,10 @@ def _watch_processes(processes: Collection[DirectProcess], poller: select.poll, 
     for process in processes:
         if process.poll() is not None:
             continue
-        pidfd = process.hold_pidfd()
+        pidfd = process.pidfd
         if pidfd is None:
             has_all = False
         else:
-            held.callback(process.release_pidfd)
+            held.enter_context(contextlib.nullcontext(pidfd))  # which stays open as long as somebody refers to it
             poller.register(pidfd, select.POLLIN)
     return has_all

@@ -11,14 +11,15 @@ from forkcore._proc import DirectProcess, to_milliseconds, wait_readable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 
 class SyncLink(Link):
     """A control socket that threads can wait on; one of them reads, the others wait for it."""
 
-    def __init__(self, fd: int, owner: DirectProcess | None = None) -> None:
-        super().__init__(fd, owner)
+    def __init__(self, sock: socket.socket, owner: DirectProcess | None = None) -> None:
+        super().__init__(sock, owner)
         self._changed = threading.Condition(self.lock)
         self._sleepers = 0
 
@@ -29,17 +30,24 @@ class SyncLink(Link):
             False after the timeout.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        with self.lock:
-            self.poll()
-            while not is_done() and not self.connection.is_lost:
-                remaining = None if deadline is None else deadline - time.monotonic()
-                if remaining is not None and remaining <= 0:
-                    return False
-                if self.is_reading:
-                    self._sleep(remaining)
-                else:
-                    self._read_once(remaining)
-            return True
+        mark = threading.get_ident(), object()
+        self.poll()
+        while True:
+            try:
+                with self.lock:
+                    if is_done() or self.connection.is_lost:
+                        return True
+                    remaining = None if deadline is None else deadline - time.monotonic()
+                    if remaining is not None and remaining <= 0:
+                        return False
+                    if self.is_read_elsewhere:
+                        self._sleep(remaining)
+                        continue
+                    self.readers.add(mark)
+                    writable = bool(self.connection.outgoing)
+                wait_readable([self.sock.fileno()], remaining, writable=writable)
+            finally:
+                self.resign(mark)
 
     def _sleep(self, timeout: float | None) -> None:
         """Wait for the thread that reads; the lock is free meanwhile."""
@@ -53,38 +61,47 @@ class SyncLink(Link):
         if self._sleepers:
             self._changed.notify_all()
 
-    def _read_once(self, timeout: float | None) -> None:
-        self.is_reading = True
-        writable = bool(self.connection.outgoing)
-        # Written out, because the lock is released inside its own ``with`` block.
-        self.lock.release()
-        try:
-            wait_readable([self.sock.fileno()], timeout, writable=writable)
-        finally:
-            self.lock.acquire()
-            self.resign()
+    def take_over(self, mark: tuple[int, object]) -> bool:
+        """Become the one thread that reads, having taken in all that has arrived.
 
-    def take_over(self) -> bool:
-        """Become the one thread that reads, having taken in all that has arrived; to be given up by `resign`.
+        Args:
+            mark: Of this thread, to be given up by `resign`, which has been seen to before: this may be interrupted.
 
         Returns:
             False where another thread is that already, or the template is gone.
         """
         with self.lock:
             self.poll()
-            if self.is_reading or self.connection.is_lost:
+            if self.is_read_elsewhere or self.connection.is_lost:
                 return False
-            self.is_reading = True
+            self.readers.add(mark)
             return True
 
-    def resign(self) -> None:
-        """Stop being the one thread that reads: another one that waits goes on."""
+    def resign(self, mark: tuple[int, object]) -> None:
+        """Stop being the one thread that reads, if this is it: another one that waits goes on."""
+        if mark not in self.readers:
+            return
+        self.readers.discard(mark)
+        try:
+            self._hand_over()
+        except BaseException:
+            # A signal's handler has raised: the others would wait for ever.
+            self._hand_over()
+            raise
+
+    def _hand_over(self) -> None:
         with self.lock:
-            self.stop_reading()
             if not self.connection.is_lost:
                 self.write_some()
                 self.read_some()
+            self.close_if_lost()
             self._wake_sleepers()
+
+    def forget(self) -> None:
+        """In a fork of this process: the threads that slept are not here."""
+        super().forget()
+        self._changed = threading.Condition(self.lock)
+        self._sleepers = 0
 
     def flush(self, timeout: float | None = None) -> bool:
         """Send all that is queued, waiting for room as long as it takes.
@@ -111,7 +128,7 @@ class SyncLink(Link):
     def poll(self) -> None:
         """Process what has arrived; never waits."""
         with self.lock:
-            if not self.is_reading and not self.connection.is_lost:
+            if not self.is_read_elsewhere and not self.connection.is_lost:
                 self.write_some()
                 self.read_some()
                 self._wake_sleepers()

@@ -93,6 +93,38 @@ def split_frame(data: bytes, fds: list[int]) -> list[tuple[bytes, list[int]]]:
     return parts
 
 
+def read_frame(data: bytes, start: int) -> tuple[Frame, int] | None:
+    """Find the frame that begins somewhere in a stream without descriptors.
+
+    Returns:
+        The frame and where it ends; None where it is not complete.
+
+    Raises:
+        ProtocolError: A header announces more than a frame may have, or descriptors.
+    """
+    body = start + HEADER_SIZE
+    if len(data) < body:
+        return None
+    length, kind, fd_count, identifier = _take_apart(data[start:body])
+    if fd_count:
+        raise ProtocolError(f"a frame lacks {fd_count} descriptors")
+    end = body + length
+    if len(data) < end:
+        return None
+    return Frame(kind, identifier, data[body:end], []), end
+
+
+def _take_apart(data: bytes | bytearray) -> tuple[int, int, int, int]:
+    """Read a header: length of the payload, kind, number of descriptors, identifier."""
+    header = int.from_bytes(data, "little")
+    length = header & 0xFFFFFFFF
+    fd_count = header >> 40 & 0xFFFF
+    # Checked before anything of that size is waited for.
+    if length > MAX_PAYLOAD or fd_count > MAX_FDS:
+        raise ProtocolError(f"a header announces {length} bytes and {fd_count} descriptors")
+    return length, header >> 32 & 0xFF, fd_count, header >> 56
+
+
 class Decoder:
     """Turns what was received back into frames.
 
@@ -124,7 +156,7 @@ class Decoder:
         if head is None:
             if len(self._buffer) < HEADER_SIZE:
                 return None
-            head = self._head = self._decode_header()
+            head = self._head = _take_apart(self._buffer[:HEADER_SIZE])
         length, kind, fd_count, identifier = head
         end = HEADER_SIZE + length
         if len(self._buffer) < end:
@@ -138,15 +170,6 @@ class Decoder:
             del self._fds[:fd_count]
         self._head = None
         return Frame(kind, identifier, payload, fds)
-
-    def _decode_header(self) -> tuple[int, int, int, int]:
-        header = int.from_bytes(self._buffer[:HEADER_SIZE], "little")
-        length = header & 0xFFFFFFFF
-        fd_count = header >> 40 & 0xFFFF
-        # Checked before anything of that size is waited for.
-        if length > MAX_PAYLOAD or fd_count > MAX_FDS:
-            raise ProtocolError(f"a header announces {length} bytes and {fd_count} descriptors")
-        return length, header >> 32 & 0xFF, fd_count, header >> 56
 
     @property
     def missing(self) -> int:

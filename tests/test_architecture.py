@@ -21,6 +21,7 @@ LAYERS = [
     ["_status"],
     ["_state"],
     ["_fds", "_hazards", "_signals"],
+    ["_owned"],
     ["_bell", "_proc", "_title"],
     ["_sandbox_group", "_sandbox_missing", "_sandbox_system", "_sandbox_values"],
     ["_sandbox_credentials", "_sandbox_landlock", "_sandbox_limits", "_sandbox_mounts", "_sandbox_namespaces"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import pickle
 import signal
@@ -22,9 +23,9 @@ def drain(connection: Connection) -> list[int]:
     """Take all that is queued as sent, and give the kinds of the frames."""
     decoder = Decoder()
     while connection.outgoing:
-        data, fds = connection.outgoing[0]
-        decoder.feed(bytes(data), fds)
-        connection.sent(len(data))
+        message = connection.outgoing[0]
+        decoder.feed(bytes(message.data), message.fds)
+        send(connection, len(message.data))
     kinds = []
     while (frame := decoder.next_frame()) is not None:
         kinds.append(frame.kind)
@@ -32,16 +33,29 @@ def drain(connection: Connection) -> list[int]:
     return kinds
 
 
+def send(connection: Connection, count: int) -> None:
+    """Attempt to send the first message, of which so many bytes go."""
+    message = connection.outgoing[0]
+    message.sent.extend(count for _ in message.attempt)
+    connection.conclude(message)
+
+
+def receive(connection: Connection, data: bytes) -> None:
+    """Take what one receive call gave."""
+    connection.arrived.append(data)
+    connection.handle_arrived()
+
+
 def test_a_child_from_start_to_exit() -> None:
     """Its pid, then its status; the record leaves the connection's list."""
     connection = Connection()
     record = connection.new_child()
     assert not record.is_started
-    connection.receive(encode(m.STARTED, record.identifier, b"123"), [])
+    receive(connection, encode(m.STARTED, record.identifier, b"123"))
     assert (record.pid, record.is_started, record.is_ended) == (123, True, False)
     exited = encode(m.EXITED, record.identifier, b"123 256 1500000 20000 1000")
     for position in range(len(exited)):
-        connection.receive(exited[position : position + 1], [])
+        receive(connection, exited[position : position + 1])
     assert record.status == ExitStatus(1, None, ResourceUsage(1.5, 0.02, 1000 * 1024))
     assert record.is_ended
     assert not connection.children
@@ -52,7 +66,7 @@ def test_a_child_that_never_was() -> None:
     connection = Connection()
     record = connection.new_child()
     failure = m.pack_failure(m.FORK_FAILED, str(errno.EAGAIN), "Try again")
-    connection.receive(encode(m.FAILED, record.identifier, failure), [])
+    receive(connection, encode(m.FAILED, record.identifier, failure))
     assert record.is_ended
     assert isinstance(record.failure, errors.ForkFailed)
     assert record.failure.errno == errno.EAGAIN
@@ -63,22 +77,23 @@ def test_a_child_whose_function_is_missing_has_an_exit_too() -> None:
     """After STARTED and FAILED the exit status still comes."""
     connection = Connection()
     record = connection.new_child()
-    connection.receive(encode(m.STARTED, record.identifier, b"5"), [])
+    receive(connection, encode(m.STARTED, record.identifier, b"5"))
     failure = m.pack_failure(m.NOT_FOUND, "no x", "T", "trace")
-    connection.receive(encode(m.FAILED, record.identifier, failure), [])
+    receive(connection, encode(m.FAILED, record.identifier, failure))
     ended_before = record.is_ended
-    connection.receive(encode(m.EXITED, record.identifier, b"5 256 0 0 0"), [])
+    receive(connection, encode(m.EXITED, record.identifier, b"5 256 0 0 0"))
     assert (ended_before, record.is_ended) == (False, True)
     assert isinstance(record.failure, errors.TargetNotFound)
 
 
 def test_a_lost_connection_wakes_everybody() -> None:
-    """Children are lost, requests are answered, and unsent descriptors are handed back."""
+    """Children are lost, requests are answered, and what was not sent is dropped, with its descriptors."""
     connection = Connection()
     record = connection.new_child()
     request = connection.ping()
     connection.queue(m.SEND, 0, b"", [7, 8])
-    assert connection.lose() == [7, 8]
+    connection.lose()
+    assert not connection.outgoing
     assert record.is_ended
     assert record.status is None
     assert connection.is_answered(request)
@@ -89,11 +104,46 @@ def test_partial_sends() -> None:
     """Descriptors leave with the first byte; the rest of the bytes follow without them."""
     connection = Connection()
     connection.queue(m.SEND, 0, b"abc", [7])
-    assert connection.sent(1) == [7]
-    data, fds = connection.outgoing[0]
-    assert (len(data), fds) == (13, [])
-    assert connection.sent(13) == []
+    assert connection.outgoing[0].fds == [7]
+    send(connection, 1)
+    (message,) = connection.outgoing
+    assert (len(message.data), message.fds) == (13, [])
+    send(connection, 13)
     assert not connection.outgoing
+
+
+def test_an_attempt_to_send_is_made_once() -> None:
+    """Whoever was interrupted before it noted that, and whoever comes next, neither sends twice nor forgets."""
+    connection = Connection()
+    connection.queue(m.SEND, 0, b"abc", [7])
+    message = connection.outgoing[0]
+    next(message.attempt)  # and nothing was sent
+    connection.conclude(message)
+    again = connection.outgoing[0]
+    assert (again.data, again.fds) == (message.data, [7])
+    again.sent.extend(5 for _ in again.attempt)
+    for _ in range(2):  # by the one that was interrupted, too
+        connection.conclude(again)
+    assert [len(one.data) for one in connection.outgoing] == [9]
+
+
+@given(st.lists(st.integers(0, 120), max_size=6))
+def test_however_a_stream_is_cut_it_says_the_same(cuts: list[int]) -> None:
+    """And however often a part of it is looked at."""
+    connection = Connection()
+    records = [connection.new_child() for _ in range(3)]
+    stream = b"".join(
+        encode(m.STARTED, one.identifier, b"%d" % (one.identifier + 10))
+        + encode(m.EXITED, one.identifier, b"%d 256 0 0 0" % (one.identifier + 10))
+        for one in records
+    )
+    positions = [0, *sorted(cuts), len(stream)]
+    for start, end in itertools.pairwise(positions):
+        if start < end:
+            receive(connection, stream[start:end])
+        connection.handle_arrived()
+    assert [(one.pid, one.status is not None) for one in records] == [(11, True), (12, True), (13, True)]
+    assert not connection.arrived
 
 
 def test_a_ping_confirms_what_was_queued_before() -> None:
@@ -105,7 +155,7 @@ def test_a_ping_confirms_what_was_queued_before() -> None:
     assert drain(connection) == [m.EVAL, m.PING]
     assert not connection.is_answered(request)
     ran_before = connection.may_run_code
-    connection.receive(encode(m.READY, request), [])
+    receive(connection, encode(m.READY, request))
     assert connection.is_answered(request)
     assert (ran_before, connection.may_run_code) == (True, False)
     assert connection.failure is None
@@ -117,7 +167,7 @@ def test_a_failure_is_remembered() -> None:
     for text in ("one", "two"):
         request = connection.ping()
         failure = m.pack_failure(m.REMOTE, text, "ValueError", "trace")
-        connection.receive(encode(m.ERROR, request, failure), [])
+        receive(connection, encode(m.ERROR, request, failure))
     assert str(connection.failure) == "ValueError: one"
 
 
@@ -143,12 +193,13 @@ def test_identifiers_skip_those_in_use() -> None:
     ],
 )
 def test_what_no_template_says_is_refused(data: bytes) -> None:
-    """Each of these is a ProtocolError, and gives back its descriptors."""
+    """Each of these is a ProtocolError."""
     connection = Connection()
     connection.new_child()
     with pytest.raises(errors.ProtocolError):
-        connection.receive(data, [77])
-    assert connection.lose() == [77]
+        receive(connection, data)
+    connection.lose()
+    assert connection.is_lost
 
 
 @given(st.binary(max_size=400))
@@ -157,7 +208,7 @@ def test_no_bytes_crash_a_connection(data: bytes) -> None:
     connection = Connection()
     connection.new_child()
     try:
-        connection.receive(data, [])
+        receive(connection, data)
     except errors.ProtocolError:
         connection.lose()
 
