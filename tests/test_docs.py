@@ -14,6 +14,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -195,3 +196,10 @@ def test_decisions_are_numbered() -> None:
     headings = [record.read_text(encoding="utf-8").partition(". ")[0] for record in records]
     assert headings == [f"# {int(record.name[:4])}" for record in records]
     assert [record.name[:4] for record in records] == [f"{number:04}" for number in range(1, len(records) + 1)]
+
+
+def test_the_tree_is_as_it_is_drawn() -> None:
+    """The picture in the page is what the script makes."""
+    trees = runpy.run_path(str(ROOT / "docs" / "trees.py"))
+    drawn = trees["draw"](trees["TREE"], trees["LABEL"])
+    assert (ROOT / "docs" / "pictures" / "snapshots.svg").read_text(encoding="utf-8") == drawn
