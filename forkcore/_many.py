@@ -43,6 +43,7 @@ def wait_steps(children: Iterable[ChildT], timeout: float | None, return_when: s
     """Wait for all children, or for the first of them, to end; see `forkcore.wait`."""
     if return_when not in {ALL_COMPLETED, FIRST_COMPLETED}:
         raise ValueError(f"return_when is {ALL_COMPLETED!r} or {FIRST_COMPLETED!r}, not {return_when!r}")
+    _steps.checked(timeout)
     children = list(dict.fromkeys(children))
     cores = [child._core for child in children]  # noqa: SLF001 - of this package
     running = [core for core in cores if not core.is_ended]

@@ -34,6 +34,17 @@ if TYPE_CHECKING:
 _GRACE = 2.0
 
 
+def checked(timeout: float | None) -> float | None:
+    """Refuse a timeout that is no number: no deadline would ever be reached.
+
+    Raises:
+        ValueError: It is NaN.
+    """
+    if timeout is not None and timeout != timeout:  # noqa: PLR0124 - that is what NaN is
+        raise ValueError("a timeout is a number of seconds, not NaN")
+    return timeout
+
+
 class Until:
     """Wait until something holds of what a template has reported, or nothing more will come."""
 
@@ -42,7 +53,7 @@ class Until:
     def __init__(self, link: SyncLink, is_done: Callable[[], bool], timeout: float | None) -> None:
         self.link = link
         self.is_done = is_done
-        self.timeout = timeout
+        self.timeout = checked(timeout)
 
 
 class Sent:
@@ -52,7 +63,7 @@ class Sent:
 
     def __init__(self, link: SyncLink, timeout: float | None) -> None:
         self.link = link
-        self.timeout = timeout
+        self.timeout = checked(timeout)
 
 
 class Ended:
@@ -62,7 +73,7 @@ class Ended:
 
     def __init__(self, process: DirectProcess, timeout: float | None) -> None:
         self.process = process
-        self.timeout = timeout
+        self.timeout = checked(timeout)
 
 
 class AnyOf:
@@ -80,7 +91,7 @@ class AnyOf:
         self.links = links
         self.processes = processes
         self.is_done = is_done
-        self.timeout = timeout
+        self.timeout = checked(timeout)
 
 
 # Templates.

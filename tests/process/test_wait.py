@@ -355,3 +355,24 @@ def test_a_lost_template_in_a_loop() -> None:
             lost.channel.close()
 
     asyncio.run(main())
+
+
+def test_a_timeout_that_is_no_number_is_refused(template: forkcore.Template) -> None:
+    """At the call, in both drivers: it would be a deadline that never comes."""
+    nan = float("nan")
+    child = template.preload("targets").fork().run("targets:wait_for_end")
+    assert child.channel.recv(4) == b"here"
+    for call in (lambda: child.wait(nan), lambda: forkcore.wait([child], nan), lambda: template.ready(nan)):
+        with pytest.raises(ValueError, match="NaN"):
+            call()
+
+    async def main() -> None:
+        own = await aio.wrap(template.fork()).run("targets:nothing")
+        with pytest.raises(ValueError, match="NaN"):
+            await own.wait(nan)
+        await own.wait()
+        own.channel.close()
+
+    asyncio.run(main())
+    child.channel.close()
+    assert child.wait(20).code == 0
