@@ -51,6 +51,9 @@ PEERS = {
     "plain": Peer("pytest"),
     "forkiso": Peer("--forked", _OURS, ("--forked",), preloads=True),
     "forkiso_2": Peer("--forked --fork-jobs 2", _OURS, ("--forked", "--fork-jobs", "2"), preloads=True),
+    "forkiso_counted": Peer(
+        "--forked, fork_immortal=false", _OURS, ("--forked", "-o", "fork_immortal=false"), preloads=True
+    ),
     "forked": Peer("pytest-forked", ("pytest_forked",), ("--forked",)),
     "isolate": Peer("pytest-isolate", ("pytest_isolate.plugin",), ("--isolate",)),
     "xdist": Peer("pytest-xdist -n 2", ("xdist.plugin",), ("-n", "2")),

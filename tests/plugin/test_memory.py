@@ -137,5 +137,5 @@ def test_references_that_are_not_counted(suite: Suite, source: str, wanted: str,
     assert run.code == 0, run.out
     assert "immortal in pytest: False" in run.out
     found = [value for report in run.reports if report.when == "call" for _, value in report.properties]
-    # The first tests are under way before it is done.
+    assert found[0] is False  # the first test is under way before it is done
     assert found[-1] is (wanted == "true" and count == MANY)
