@@ -1,5 +1,7 @@
 """Limits of all processes below a child together, by control groups: cgroup v2 of Linux.
 
+For instance::
+
     with ControlGroups() as groups, groups.make(Sandbox(memory="512M")) as group:
         with template.run("my_module:work", sandbox=group.sandbox) as child:
             status = child.wait()
