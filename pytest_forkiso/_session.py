@@ -112,6 +112,7 @@ class ForkedSession:
         if not chosen:
             self.close()
             return
+        _neighbours.refuse(config)
         from pytest_forkiso._sources import can_fork
 
         if not can_fork():

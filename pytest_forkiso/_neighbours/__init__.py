@@ -10,9 +10,9 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    import pytest
+import pytest
 
+if TYPE_CHECKING:
     from pytest_forkiso._stream import ReportStream
 
 # The module of the other plugin, and ours for it. Those of the first kind work in both processes, by this plugin's
@@ -48,6 +48,8 @@ _TELLING = ("dependency", "depends")
 
 # Those with tests that need the process of others.
 _TOGETHER = ("nbval.plugin", "pytest_steps.plugin")
+# What inline-snapshot is asked for where it is to write.
+_WRITING = frozenset(("create", "fix", "review", "trim", "update"))
 
 
 class Together(NamedTuple):
@@ -102,6 +104,20 @@ def hear(item: pytest.Item, told: dict[str, Any]) -> None:
 def awaits(item: pytest.Item) -> bool:
     """Tell whether a test needs to know something of others that may still run."""
     return any(neighbour.awaits(item) for neighbour in _telling(item.config).values())
+
+
+def refuse(config: pytest.Config) -> None:
+    """Look whether another plugin was asked for what cannot be where tests are forked.
+
+    Raises:
+        pytest.UsageError: It was.
+    """
+    asked = config.getoption("inline_snapshot", None) or ""
+    if not _WRITING.isdisjoint(asked.split(",")):
+        raise pytest.UsageError(
+            f"--inline-snapshot={asked} would write nothing: "
+            "what it finds does not leave the processes of forked tests; run it with -p no:forkiso"
+        )
 
 
 def stay_together(items: list[pytest.Item]) -> Together:
