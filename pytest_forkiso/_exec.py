@@ -14,7 +14,7 @@ import forkcore
 from pytest_forkiso import _bounds_config, _hazards, _private, _worker
 from pytest_forkiso._collected import CollectedList, numbered
 from pytest_forkiso._events import encode
-from pytest_forkiso._inchild import InChild
+from pytest_forkiso._inchild import InChild, ending_with_parent
 from pytest_forkiso._inner import PLUGIN_NAME
 from pytest_forkiso._quiet import Quiet
 from pytest_forkiso._slots import SlotTable
@@ -195,8 +195,9 @@ def collect(plan: Plan) -> CollectingSession:
     os.dup2(standard_input, 0)
     os.close(standard_input)
     sys.argv[:] = plan.argv
-    collecting = CollectingSession(plan)
-    os.write(answer, encode(("collected", *collecting.collect())))
+    with ending_with_parent():
+        collecting = CollectingSession(plan)
+        os.write(answer, encode(("collected", *collecting.collect())))
     os.close(answer)
     return collecting
 

@@ -16,7 +16,7 @@ from pytest_forkiso._collected import name_of
 from pytest_forkiso._config import learns_preload
 from pytest_forkiso._exec import CollectingSession
 from pytest_forkiso._hook_marks import HookMarks
-from pytest_forkiso._inchild import orphan_adoption
+from pytest_forkiso._inchild import ending_with_parent, orphan_adoption
 from pytest_forkiso._judgement import Watch
 from pytest_forkiso._late_imports import outermost
 from pytest_forkiso._slots import SlotTable
@@ -170,8 +170,9 @@ def collect(packed: bytes) -> FileSession | None:
     sys.argv[:] = plan.argv
     session = None
     try:
-        session = FileSession(plan, pickle.loads(packed), end)  # noqa: S301 - as above
-        word: tuple[object, ...] = ("ready", session.make_ready(SlotTable(plan.descriptors)))
+        with ending_with_parent():
+            session = FileSession(plan, pickle.loads(packed), end)  # noqa: S301 - as above
+            word: tuple[object, ...] = ("ready", session.make_ready(SlotTable(plan.descriptors)))
     except Unfit as error:
         word = ("unfit", str(error), error.is_common)
     except BaseException as error:  # noqa: BLE001 - whatever it is, a child that loads the file by itself shows it

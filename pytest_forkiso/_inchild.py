@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -41,7 +42,7 @@ from pytest_forkiso._tracebacks import describe_error
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pytest
 
@@ -329,6 +330,16 @@ def shared_death() -> Callable[[], None]:
     to the process group of pytest, say, or Ctrl-Backslash.
     """
     return _process_control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def ending_with_parent() -> Iterator[None]:
+    """Let a template that runs code of the project end when its parent does: it does not look at its socket then."""
+    shared_death()()
+    try:
+        yield
+    finally:
+        _process_control(_PR_SET_PDEATHSIG, 0)()
 
 
 def leave_orphaned(end: ChannelEnd, order: Order) -> None:

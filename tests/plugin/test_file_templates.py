@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+
+from helpers import wait_for
 
 if TYPE_CHECKING:
     from inner import Run, Suite
@@ -273,3 +277,25 @@ def test_it(n):
     run = suite.forked("--fork-template=bare", "-p", "pytest_rerunfailures")
     assert run.outcomes() == {"test_it[0]": "rerun+passed", "test_it[1]": "rerun+rerun+failed"}, run.out
     assert len(parents(suite, "test_a")) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("source", ["exec", "early", "bare"])
+def test_the_run_ends_while_a_template_collects(suite: Suite, source: str, number: signal.Signals) -> None:
+    """The template ends with it, though it is in the middle of the project's code."""
+    hang = "if 'inner' in sys.modules:\n    note('it collects')\n    threading.Event().wait()\n"
+    suite.write(
+        conftest="""
+        import sys
+        def pytest_configure(config):
+            if hasattr(config, "workerinput"): sys.modules["inner"] = sys
+        """,
+        test_a=BEGIN + hang + "def test_1(): pass\ndef test_2(): pass",
+    )
+    process = suite.start("-p", "forkiso", "--forked", "--fork-template", source)
+    notes = suite.path / "notes"
+    wait_for(lambda: notes.exists() and "it collects" in notes.read_text(), "the template collects")
+    os.kill(process.pid, number)
+    code = pytest.ExitCode.INTERRUPTED if number == signal.SIGINT else -number
+    assert process.finish().code == code
+    wait_for(lambda: not suite.processes(), "nothing is left")
