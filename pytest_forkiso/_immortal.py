@@ -19,7 +19,7 @@ import pluggy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-WORTH_IT = 100
+WORTH_IT = 200
 """Forks from which on it pays."""
 
 _VERSIONS = ((3, 12), (3, 13))
