@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,16 +46,28 @@ def _thread(test: dict[str, Any]) -> int:
 
 
 def _spans(document: dict[str, Any], numbers: dict[str, int]) -> Iterator[dict[str, Any]]:
-    for test in document["tests"]:
-        steps = test["steps"]
-        if not steps:
-            continue
-        place = {"ph": "X", "pid": numbers[test["worker"] or ""], "tid": _thread(test)}
-        begin, end = min(start for start, _ in steps.values()), max(stop for _, stop in steps.values())
+    following: dict[tuple[int, int], float] = {}
+    for test in sorted((test for test in document["tests"] if test["steps"]), key=_begin, reverse=True):
+        process, thread = numbers[test["worker"] or ""], _thread(test)
+        # The next test of the job begins while the process of this one ends: spans of a thread must not overlap.
+        steps = dict(_cut(test["steps"], following.get((process, thread), math.inf)))
+        following[process, thread] = _begin(test)
+        place = {"ph": "X", "pid": process, "tid": thread}
+        begin, end = _begin(test), max(stop for _, stop in steps.values())
         figures = {key: value for key, value in test.items() if key not in ("steps", "details") and value is not None}
         yield {"name": test["nodeid"], "cat": test["outcome"], **_times(begin, end), **place, "args": figures}
         for name, (start, stop) in steps.items():
             yield {"name": name, "cat": "step", **_times(start, stop), **place}
+
+
+def _begin(test: dict[str, Any]) -> float:
+    begin: float = min(start for start, _ in test["steps"].values())
+    return begin
+
+
+def _cut(steps: dict[str, list[float]], end: float) -> Iterator[tuple[str, list[float]]]:
+    for name, (start, stop) in steps.items():
+        yield name, [min(start, end), min(stop, end)]
 
 
 def _times(start: float, stop: float) -> dict[str, float]:

@@ -68,6 +68,16 @@ function toLanes(tests) {
   return sorted;
 }
 
+/** Give how long a lane had a test: one that ends, and the next one, which begins meanwhile, count once. */
+function busySeconds(lane) {
+  let [sum, reached] = [0, 0];
+  for (const test of lane.tests) {
+    sum += Math.max(0, test.stop - Math.max(test.start, reached));
+    reached = Math.max(reached, test.stop);
+  }
+  return sum;
+}
+
 const colourOf = (status) => `var(--${STATUSES.includes(status) ? status : "other"})`;
 
 function seconds(value) {

@@ -33,7 +33,7 @@ function makeChip(status, count, table) {
 }
 
 function tiles({ run, tests, lanes }) {
-  const busy = tests.reduce((sum, test) => sum + (test.duration ?? 0), 0);
+  const busy = lanes.reduce((sum, lane) => sum + busySeconds(lane), 0);
   const measured = (key) => tests.map((test) => test[key]).filter((value) => value !== null).sort((a, b) => a - b);
   const [privates, peaks, forks] = [measured("private_bytes"), measured("peak_bytes"), tests.filter((test) => test.steps.fork).map((test) => test.steps.fork[1] - test.steps.fork[0]).sort((a, b) => a - b)];
   const median = (values) => (values.length ? values[Math.floor(values.length / 2)] : null);

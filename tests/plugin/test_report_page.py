@@ -99,6 +99,13 @@ def test_it_shows_what_there_is(page: Any) -> None:
     assert sum(int(count.replace(",", "")) for count in counts) == COUNT
 
 
+def test_how_many_at_a_time(page: Any) -> None:
+    """A test that ends while its successor in the lane has begun is not counted twice: jobs are all there can be."""
+    tile = page.locator("#tiles div", has=page.get_by_text("At a time", exact=True))
+    assert 3.9 < float(tile.locator("dd").evaluate("value => value.firstChild.textContent")) <= 4
+    assert tile.locator("small").inner_text() == "of 4"
+
+
 def test_sorting(page: Any) -> None:
     """A click sorts from the largest, another one from the smallest; the head says so."""
     slowest = page.locator("#slowest .value").all_inner_texts()
