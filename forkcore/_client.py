@@ -225,8 +225,10 @@ class TemplateCore(Generic[LinkT]):
         with link.lock:
             self.check()  # another thread may have been faster
             check_alive(link, origin.process)
-            fields = [*self.options, *fields, *(item.field for item in self.items)]
-            start = Start(link, m.FORK_RUN, fields, self.items)
+            # Those of this moment: a destructor or a handler of a signal may make a process of this promise meanwhile.
+            items = self.items
+            fields = [*self.options, *fields, *(item.field for item in items)]
+            start = Start(link, m.FORK_RUN, fields, items)
             child = ChildCore(start.channel, RemoteProcess(link, start.record), link, start.record)
             start.go(self)
         return child
