@@ -5,6 +5,7 @@ Both drivers build on it: waiting is theirs.
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
@@ -58,7 +59,9 @@ class Link:
             owner: Handed on to whoever reaps orphans, if it has not ended when this is closed.
         """
         # Made after this object, so that the collector of garbage finds this one first, which closes it.
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, fileno=sock.detach())
+        # One step: in between, the descriptor would be nobody's.
+        values = (socket.AF_UNIX,), (socket.SOCK_STREAM,), (0,), map(_socket.socket.detach, (sock,))
+        (self.sock,) = map(_socket.socket, *values)
         self.connection = Connection()
         self.lock = threading.RLock()
         self.readers: set[tuple[int, object]] = set()

@@ -59,7 +59,7 @@ class Interruption:
             last, self._last[frame] = self._last.get(frame), frame.f_code.co_code[frame.f_lasti]
             if last in _CALLS:
                 self._pass()
-        elif event == "return":
+        elif event in ("return", "exception"):  # it looks for none after a call that has raised
             self._last.pop(frame, None)
         return self.trace
 
