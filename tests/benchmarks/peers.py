@@ -21,6 +21,8 @@ REQUIREMENTS = (
     "pytest~=9.1.0",  # the last one on which pytest-forked works
     "pytest-forked==1.7.5",
     "pytest-isolate",
+    "pytest-isolated",
+    "pytest-zygote",
     "pytest-xdist",
     "networkx",
     "numpy",
@@ -56,6 +58,8 @@ PEERS = {
     ),
     "forked": Peer("pytest-forked", ("pytest_forked",), ("--forked",)),
     "isolate": Peer("pytest-isolate", ("pytest_isolate.plugin",), ("--isolate",)),
+    "isolated": Peer("pytest-isolated", ("pytest_isolated.plugin",), ("--isolated",)),
+    "zygote": Peer("pytest-zygote --workers 2", ("pytest_zygote.plugin",), ("--workers", "2")),
     "xdist": Peer("pytest-xdist -n 2", ("xdist.plugin",), ("-n", "2")),
     "xdist_forked": Peer(
         "pytest-xdist -n 2, pytest-forked", ("xdist.plugin", "pytest_forked"), ("-n", "2", "--forked")
@@ -75,7 +79,8 @@ def make_environment(folder: Path) -> str:
     if not python.exists():
         say(f"making {folder}")
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([*install, *REQUIREMENTS], check=True)
+    # Of an environment that was made when there were fewer peers, too.
+    subprocess.run([*install, *REQUIREMENTS], check=True)
     # What is measured is the checkout as it is now, not as it was when the environment was made.
     subprocess.run([*install, str(_ROOT)], check=True)
     subprocess.run([*install, "--force-reinstall", "--no-deps", str(_ROOT)], check=True)

@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 _REFERENCE = "plain"
 _QUICK_TESTS = 50
 _HEAVY = ("heavy", "sklearn")
-_USUAL_PEERS = [name for name in PEERS if name != "forkiso_counted"]
+# pytest-isolated starts an interpreter for each test: 500 tests with pandas would take minutes each time.
+_UNUSUAL_PEERS = ("forkiso_counted", "isolated")
+_USUAL_PEERS = [name for name in PEERS if name not in _UNUSUAL_PEERS]
+_PEERS_HELP = f"of {', '.join(PEERS)} (default: all but {' and '.join(_UNUSUAL_PEERS)})"
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -54,7 +57,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="runs of each suite by each peer (default: 5)")
     parser.add_argument("--suites", type=names, help=f"of {', '.join(SUITES)}")
-    parser.add_argument("--peers", type=names, default=_USUAL_PEERS, help=f"of {', '.join(PEERS)}")
+    parser.add_argument("--peers", type=names, default=_USUAL_PEERS, help=_PEERS_HELP)
     parser.add_argument("--tests", type=int, help="tests in each suite (default: 500, or 200 of those that take time)")
     parser.add_argument("--ballast", type=int, default=0, metavar="MB", help="memory that a conftest touches")
     parser.add_argument("--no-memory", action="store_true", help="leave out the runs that look at the memory")

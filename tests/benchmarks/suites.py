@@ -56,6 +56,9 @@ SUITES = {
     "cpu": Suite("20 ms of CPU each", tests=200, body=_CPU_BODY, cpu_seconds=0.02),
     "sleep": Suite("sleep 20 ms each", tests=200, modules=("time",), body="    time.sleep(0.02)\n"),
     "networkx": Suite("networkx.classes", tests=0, modules=("networkx",), pyargs="networkx.classes"),
+    "networkx_algorithms": Suite(
+        "networkx.algorithms.tests", tests=0, modules=("networkx",), pyargs="networkx.algorithms.tests"
+    ),
 }
 
 

@@ -239,11 +239,15 @@ def test_suite_is_as_large_as_it_says(name: str, tmp_path: Path) -> None:
     assert len(functions) == len(set(functions)) == suite.tests == 7
 
 
-def test_suite_of_somebody_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("networkx", "networkx.classes"), ("networkx_algorithms", "networkx.algorithms.tests")],
+)
+def test_suite_of_somebody_else(name: str, package: str, tmp_path: Path) -> None:
     """Its tests are where they are installed, and their number is not ours to choose."""
-    suite = suites.SUITES["networkx"].of_size(7)
+    suite = suites.SUITES[name].of_size(7)
     assert suite.tests == 0
-    assert suites.write_suite(suite, tmp_path) == ["--pyargs", "networkx.classes"]
+    assert suites.write_suite(suite, tmp_path) == ["--pyargs", package]
     assert not list(tmp_path.glob("test_*.py"))
 
 
@@ -280,7 +284,9 @@ def test_options_of_a_quick_plugin_run(capsys: pytest.CaptureFixture[str]) -> No
     options = plugin.parse_options(["--quick"])
     assert (options.rounds, options.tests) == (1, 50)
     assert "trivial" in options.suites
-    assert "networkx" not in options.suites
+    assert not {"networkx", "networkx_algorithms"} & set(options.suites)
+    assert "zygote" in options.peers
+    assert "isolated" not in options.peers  # an interpreter for each test
     with pytest.raises(SystemExit):
         plugin.parse_options(["--peers", "pytest_nothing"])
     assert "pytest_nothing" in capsys.readouterr().err
