@@ -119,7 +119,7 @@ class Context:
             OSError: There is no such interpreter or directory, or a limit is reached.
         """
         self._renew_after_fork()
-        path = sys.path if sys_path is None else sys_path
+        path = _search_path() if sys_path is None else sys_path
         options = option_fields(sys_path=path, title=title or _TITLE, allow_hazards=allow_hazards)
         early = self._early
         if early is not None and not (interpreter or flags or pass_fds):
@@ -192,6 +192,12 @@ class Context:
         self._owner = os.getpid()
         self._lock = threading.RLock()
         self._default = self._early = None
+
+
+def _search_path() -> list[str]:
+    # Anything may lie in it: imports pass over what is no text, and so does this.
+    entries: Sequence[object] = sys.path
+    return [entry for entry in entries if isinstance(entry, str)]
 
 
 def direct_core(control: int | socket.socket, process: DirectProcess | None) -> TemplateCore[SyncLink]:

@@ -341,6 +341,15 @@ def test_new_exec_takes_what_subprocess_takes(tmp_path: Path) -> None:
     assert found["executable"] == str(interpreter)
 
 
+def test_a_search_path_with_entries_that_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports of the program pass over them, and so does what it starts."""
+    previous = sys.path
+    monkeypatch.setattr(sys, "path", [None, *previous, 3, b"/bytes", Path("/path")])
+    found = result(forkcore.new_exec().run("targets:facts"))
+    assert set(previous) <= set(found["path"])
+    assert {"/bytes", "/path"}.isdisjoint(found["path"])
+
+
 @pytest.mark.parametrize("executable", ["", "/bin/sh"])
 def test_a_program_with_python_built_in_executes_the_installed_one(
     executable: str, monkeypatch: pytest.MonkeyPatch
