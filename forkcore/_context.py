@@ -227,6 +227,7 @@ def fork_here(
 
     Raises:
         ForkHazard: Python threads other than the caller are alive, or a loop is running.
+        RuntimeError: This is an isolated subinterpreter, which Python does not fork: `new_exec` works there.
         OSError: EMFILE, EAGAIN, ENOMEM; nothing has changed.
     """
     forked = fork_this_process(namespace, hazard_names(allow_hazards))

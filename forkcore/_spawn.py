@@ -5,6 +5,7 @@ The same for both drivers: what comes back is a control socket and a process.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import signal
@@ -74,8 +75,11 @@ def fork_this_process(
 
     Raises:
         ForkHazard: Other Python threads are alive, or an asyncio loop is running.
+        RuntimeError: This is an isolated subinterpreter.
         OSError: EMFILE, EAGAIN, ENOMEM; nothing stays behind.
     """
+    # First of all: to look for threads there touches objects of other interpreters, which ends in a crash.
+    _refuse_isolated()
     _hazards.check(allow_hazards)
     ORPHANS.reap()
     for stream in (sys.stdout, sys.stderr):
@@ -105,6 +109,13 @@ def fork_this_process(
         ORPHANS.add(process)
         raise
     return ours, process
+
+
+def _refuse_isolated() -> None:
+    # As `threading` asks; CPython 3.11 has none, and refuses in os.fork itself.
+    is_allowed = getattr(_thread, "daemon_threads_allowed", None)
+    if is_allowed is not None and not is_allowed():
+        raise RuntimeError("an isolated subinterpreter cannot be forked; forkcore.new_exec() works here")
 
 
 def _fork_blocked(blocked: set[int]) -> int:

@@ -25,6 +25,7 @@ def install(*, allow_hazards: Collection[str] | bool = ()) -> None:
 
     Raises:
         ForkHazard: Python threads other than the caller are alive, or a loop is running.
+        RuntimeError: This is an isolated subinterpreter.
         OSError: EMFILE, EAGAIN, ENOMEM.
     """
     DEFAULT.install_early(allow_hazards=allow_hazards)

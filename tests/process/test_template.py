@@ -21,7 +21,7 @@ from targets import receive, result
 import forkcore
 import forkcore.early
 
-from helpers import is_gone, process_state, title, wait_for
+from helpers import PATIENCE, is_gone, process_state, title, wait_for
 
 
 def test_three_ways_to_work() -> None:
@@ -339,6 +339,34 @@ def test_new_exec_takes_what_subprocess_takes(tmp_path: Path) -> None:
     assert "ignore::UserWarning" in found["warnoptions"]
     assert found["path"][0] == "/nowhere"
     assert found["executable"] == str(interpreter)
+
+
+@pytest.mark.parametrize("call", ["forkcore.fork_here()", "forkcore.early.install()"])
+def test_an_isolated_subinterpreter_is_not_forked(call: str) -> None:
+    """It says so, and the program goes on; one that is executed works where Python lets programs start."""
+    is_new = sys.version_info >= (3, 13)
+    inner = f"""
+import os, sys
+import forkcore, forkcore.early
+open_before = len(os.listdir("/proc/self/fd"))
+try:
+    {call}
+except RuntimeError as error:
+    assert "fork" in str(error) and "subinterpreter" in str(error), error
+    assert len(os.listdir("/proc/self/fd")) == open_before
+    print("refused", flush=True)
+if sys.version_info >= (3, 12):
+    with forkcore.new_exec() as template:
+        child = template.fork().run("targets:nothing")
+        child.channel.close()
+        assert child.wait().code == 0
+"""
+    module, function = ("_interpreters", "exec") if is_new else ("_xxsubinterpreters", "run_string")
+    program = f"import {module} as found\nprint(found.{function}(found.create(), {inner!r}))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "refused\nNone\n", "")
 
 
 def test_a_search_path_with_entries_that_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
