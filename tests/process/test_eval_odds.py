@@ -41,6 +41,23 @@ def test_exit_statuses_come_whoever_took_sigchld(template: forkcore.Template, co
         child.channel.close()
 
 
+def test_what_eval_puts_in_place_of_the_templates_own_is_gone(template: forkcore.Template) -> None:
+    """As the reference says: the handler of SIGCHLD, and the wake-up descriptor."""
+    template.eval(
+        "import signal, socket\n"
+        "handler = lambda *_: None\n"
+        "signal.signal(signal.SIGCHLD, handler)\n"
+        "one, other = socket.socketpair()\n"
+        "one.setblocking(False)\n"
+        "signal.set_wakeup_fd(one.fileno())"
+    )
+    template.eval(
+        "assert signal.getsignal(signal.SIGCHLD) is not handler\n"
+        "assert signal.set_wakeup_fd(-1) not in (-1, one.fileno())"
+    )
+    template.ready(timeout=20)
+
+
 WAITS = {
     "code": "os.waitpid(-1, 0)",
     "kernel": (
