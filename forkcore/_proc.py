@@ -63,7 +63,7 @@ class DirectProcess:
         """Reap the process if it has ended; never waits."""
         with self._lock:
             if self.status is None:
-                self._reap(os.WNOHANG)
+                self._reap()
             return self.status
 
     def wait(self, timeout: float | None = None) -> ExitStatus | None:
@@ -104,20 +104,21 @@ class DirectProcess:
         """Send a signal, unless the process has been reaped already."""
         with self._lock:
             if self.status is None:
-                self._reap(os.WNOHANG)
+                self._reap()
             if self.status is not None:
                 return
             # It cannot have been reaped in between, so the pid is no other process's.
             os.kill(self.pid, number)
 
-    def _reap(self, flags: int) -> None:
+    def _reap(self) -> None:
         if self._owner != os.getpid():
             return  # a fork of the owner: not a child of this process
         if sys.is_finalizing():
-            return  # wait4 imports a module, which is too late; init reaps what this process leaves
+            self._reap_late()
+            return
         is_lost = False
         try:
-            self._waited.extend(map(os.wait4, (self.pid,), (flags,)))
+            self._waited.extend(map(os.wait4, (self.pid,), (os.WNOHANG,)))
         except ChildProcessError:
             is_lost = True
         for pid, status, used in self._waited:
@@ -130,6 +131,16 @@ class DirectProcess:
             self._finish(UNKNOWN_STATUS)
         else:
             self._waited.clear()
+
+    def _reap_late(self) -> None:
+        """While the main interpreter goes: wait4 would import a module. Subinterpreters close their templates then."""
+        try:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+        except ChildProcessError:
+            self._finish(UNKNOWN_STATUS)
+            return
+        if pid:
+            self._finish(decode_status(status, None))
 
     def _finish(self, status: ExitStatus) -> None:
         self.status, self._pidfd = status, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import warnings
 import weakref
@@ -220,6 +221,8 @@ def _end_at_exit(thread: CallThread, queue: CallQueue) -> None:
 
 def _finish() -> None:
     """At the end of the program: what was submitted is done, as with the other executors."""
+    if sys.is_finalizing():
+        return  # a subinterpreter that nobody has ended: its daemon threads are gone, and joining them would hang
     running = [(thread, queue) for thread, queue in _RUNNING.items() if thread.is_alive()]
     for _, queue in running:
         queue.close()

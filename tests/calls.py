@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+_LONGEST_WAIT = 60.0  # seconds, more than any test waits itself
+
 state: dict[str, Any] = {}
 
 
@@ -138,9 +140,16 @@ def is_loaded(module: str) -> bool:
 
 
 def wait_for_file(path: str) -> int:
-    """Stay until the file is there; gives the pid."""
+    """Stay until the file is there; gives the pid.
+
+    Raises:
+        TimeoutError: The test that should have made it is gone, or has waited for too long itself.
+    """
     Path(path + f".{os.getpid()}").touch()
+    deadline = time.monotonic() + _LONGEST_WAIT
     while not Path(path).exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(path)
         time.sleep(0.002)
     return os.getpid()
 

@@ -369,6 +369,36 @@ if sys.version_info >= (3, 12):
     assert (done.returncode, done.stdout, done.stderr) == (0, "refused\nNone\n", "")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a subinterpreter of CPython 3.11 starts no programs")
+@pytest.mark.parametrize(
+    "use",
+    [
+        "template = forkcore.new(); template.run('targets:nothing').wait(); template.close()",
+        "forkcore.new().run('targets:nothing').wait()",
+        pytest.param(
+            "executor = forkcore.executor.ForkExecutor(); assert executor.submit(pow, 2, 3).result() == 8",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 13), reason="any thread that a subinterpreter leaves is fatal to CPython 3.12"
+            ),
+        ),
+    ],
+    ids=["closed", "open", "executor"],
+)
+def test_a_program_ends_that_leaves_a_subinterpreter_behind(use: str) -> None:
+    """It is ended while the main one goes: what it has open must not wait for what is gone by then."""
+    is_new = sys.version_info >= (3, 13)
+    module, function = ("_interpreters", "exec") if is_new else ("_xxsubinterpreters", "run_string")
+    configuration = "'legacy'" if is_new else "isolated=False"
+    program = (
+        f"import {module} as found\n"
+        f"found.{function}(found.create({configuration}), {'import forkcore, forkcore.executor; ' + use!r})"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_a_search_path_with_entries_that_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Imports of the program pass over them, and so does what it starts."""
     previous = sys.path
