@@ -1,26 +1,22 @@
 """All names of pytest that are not public, each with the reason why there is no other way.
 
 Tested against the pytest versions of tox.ini. Nothing else in this package imports ``_pytest``, but for its
-neighbours `_private_fixtures` and `_private_output`.
+neighbours `_private_fixtures`, `_private_output` and `_private_shown`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from _pytest._code.code import (
     ExceptionChainRepr,
-    ExceptionRepr,
     ReprEntryNative,
     ReprFileLocation,
     ReprTraceback,
-    TerminalRepr,
 )
-from _pytest._io import TerminalWriter
 from _pytest.capture import FDCapture
 from _pytest.config import _prepareconfig
 from _pytest.skipping import evaluate_xfail_marks, xfailed_key
@@ -117,14 +113,14 @@ _NOT_WRITTEN = "\0"  # in place of what stands in a line before this process wri
 
 def begin_line(config: pytest.Config) -> None:
     """Let the terminal plugin of this process begin anew with what it notes of the line that it writes to."""
-    writer = _terminal_writer(config)
+    writer = terminal_writer(config)
     if writer is not None:
         writer._current_line = _NOT_WRITTEN
 
 
 def written_line(config: pytest.Config) -> str:
     """Give what it has noted since: what was added to that line, or the line that it is in now."""
-    writer = _terminal_writer(config)
+    writer = terminal_writer(config)
     return _NOT_WRITTEN if writer is None else writer._current_line
 
 
@@ -135,13 +131,14 @@ def go_on_in_line(config: pytest.Config, written: str) -> None:
         config: Of the session.
         written: By another process; of `written_line`.
     """
-    writer = _terminal_writer(config)
+    writer = terminal_writer(config)
     if writer is not None:
         is_same = written.startswith(_NOT_WRITTEN)
         writer._current_line = writer._current_line + written.removeprefix(_NOT_WRITTEN) if is_same else written
 
 
-def _terminal_writer(config: pytest.Config) -> Any:
+def terminal_writer(config: pytest.Config) -> Any:
+    """Give what the terminal plugin writes with; None without that plugin."""
     reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
     return None if reporter is None else reporter._tw
 
@@ -201,54 +198,6 @@ def native_failure(text: str, path: str, line: int, message: str) -> ExceptionCh
     """
     entry = ReprTraceback([ReprEntryNative([text])], None, "native")
     return ExceptionChainRepr([(entry, ReprFileLocation(path, line, message), None)])
-
-
-class ShownText(TerminalRepr):
-    """Text that stands for a representation that knows only how to show itself, as that of a failed doctest."""
-
-    def __init__(self, text: str, shown: str, marked: str) -> None:
-        """Take what `shown_forms` has given.
-
-        Args:
-            text: What ``str`` gives.
-            shown: What is written to a terminal.
-            marked: The same, for one with colours.
-        """
-        self._text = text
-        self._shown = shown
-        self._marked = marked
-
-    def toterminal(self, tw: Any) -> None:
-        """Write the text."""
-        tw.write(self._marked if tw.hasmarkup else self._shown)
-
-    def __str__(self) -> str:
-        return self._text
-
-
-def shown_forms(config: pytest.Config, longrepr: Any) -> tuple[str, str] | None:
-    """Give what a representation writes to a terminal, without and with colours, if this is all that it is good for.
-
-    pytest makes text of such a one on the way to another process. The short summary takes a message from a text, and
-    none from such a representation; and it may be coloured.
-    """
-    if not hasattr(longrepr, "toterminal") or isinstance(longrepr, ExceptionRepr):
-        return None
-    own = _terminal_writer(config)
-    has_colours = own is not None and own.hasmarkup
-    shown = _show(longrepr, own, has_colours=False)
-    return shown, _show(longrepr, own, has_colours=True) if has_colours else shown
-
-
-def _show(longrepr: Any, own: Any, *, has_colours: bool) -> str:
-    file = io.StringIO()
-    writer = TerminalWriter(file)
-    writer.hasmarkup = has_colours
-    if own is not None:
-        writer.fullwidth = own.fullwidth
-        writer.code_highlight = own.code_highlight
-    longrepr.toterminal(writer)
-    return file.getvalue()
 
 
 def expected_failure(item: pytest.Item) -> tuple[bool, str]:

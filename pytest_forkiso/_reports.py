@@ -9,7 +9,7 @@ import warnings
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from pytest_forkiso import _private
+from pytest_forkiso import _private, _private_shown
 from pytest_forkiso._events import Plain
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def pack_report(config: pytest.Config, report: pytest.TestReport, output_limit: 
     data = config.hook.pytest_report_to_serializable(config=config, report=report)
     plain = Plain()
     packed: dict[str, Any] = {key: plain.of(value, key) for key, value in data.items()}
-    forms = _private.shown_forms(config, report.longrepr)
-    if forms is not None:
-        packed[_SHOWS_ITSELF] = [plain.of(form, "longrepr") for form in forms]
+    shown = _private_shown.pack_shown(config, report.longrepr)
+    if shown is not None:
+        packed[_SHOWS_ITSELF] = plain.of(shown, "longrepr")
     for key in _PAIRS:
         packed[key] = [pair for index, pair in enumerate(packed[key]) if _is_pair(pair, f"{key}[{index}]", plain)]
     _check_shape(packed)
@@ -75,10 +75,10 @@ def _check_shape(packed: dict[str, Any]) -> None:
 
 def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestReport:
     """Make a report again, through pytest's own hook."""
-    forms = data.pop(_SHOWS_ITSELF, None)
+    shown = data.pop(_SHOWS_ITSELF, None)
     report: pytest.TestReport = config.hook.pytest_report_from_serializable(config=config, data=data)
-    if forms is not None:
-        report.longrepr = _private.ShownText(str(report.longrepr), *forms)
+    if shown is not None:
+        report.longrepr = _private_shown.unpack_shown(str(report.longrepr), shown)
     _private.restore_subtest(report, data)
     return report
 

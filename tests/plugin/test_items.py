@@ -215,6 +215,23 @@ def test_failures_that_show_themselves(suite: Suite, options: list[str]) -> None
     assert_same(suite.plain(*options), suite.forked(*options))
 
 
+PARTS = """
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.getreports("error") + terminalreporter.getreports("failed"):
+        terminalreporter.write_line(f"{report.nodeid}: {type(report.longrepr).__name__} {vars(report.longrepr)}")
+"""
+
+
+def test_parts_of_failures_of_pytest_itself(suite: Suite) -> None:
+    """A plugin that looks at what was missing, or at each failure of a doctest, finds it."""
+    suite.write(conftest=PARTS, documented=DOCTESTS, test_missing="def test_missing(no_such_fixture): pass")
+    options = ["--doctest-modules", "--doctest-continue-on-failure"]
+    plain = suite.plain(*options)
+    assert "FixtureLookupErrorRepr {" in plain.out
+    assert "ReprFailDoctest {" in plain.out
+    assert_same(plain, suite.forked(*options))
+
+
 PLACED = """
 import os, pathlib, pytest
 
