@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from forkcore._child import Channel
     from forkcore._context import Context, adopt, fork_here, new, new_exec
     from forkcore._executor_child import retire
+    from forkcore._leave import run_exit_handlers
     from forkcore._many import Waited
     from forkcore._server import take_args
     from forkcore._status import ExitStatus, ResourceUsage
@@ -70,6 +71,7 @@ __all__ = [
     "new",
     "new_exec",
     "retire",
+    "run_exit_handlers",
     "take_args",
     "wait",
 ]
@@ -89,6 +91,7 @@ _HOMES = {
     "new": "_context",
     "new_exec": "_context",
     "retire": "_executor_child",
+    "run_exit_handlers": "_leave",
     "take_args": "_server",
     "wait": "_sync_child",
 }

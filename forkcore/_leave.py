@@ -34,26 +34,55 @@ class ExitBarrier:
     those of the template would run. They are not removed, since that might destroy what only they refer to.
     """
 
-    __slots__ = ("_count", "code")
+    __slots__ = ("_count", "then")
 
     def __init__(self) -> None:
         self._count = 0
-        # What the process exits with; None while it is not about to.
-        self.code: int | None = None
+        # How the process ends; None while it is not about to.
+        self.then: Callable[[], NoReturn] | None = None
+
+    @property
+    def has_above(self) -> bool:
+        """Whether there are handlers of this process, as far as their number tells."""
+        return _ncallbacks() != self._count
 
     def raise_again(self) -> None:
         """In a template, before a fork: put it on top of whatever was registered since."""
-        if _ncallbacks() != self._count:
+        if self.has_above:
             atexit.register(self)
             self._count = _ncallbacks()
 
     def __call__(self) -> None:
         """Go on with the end of the process, where it is about to."""
-        if self.code is not None:
-            leave(self.code)
+        if self.then is None:
+            return
+        try:
+            self.then()
+        finally:
+            _exit(1)  # an exception would go on to the handlers of the template
 
 
 BARRIER = ExitBarrier()
+
+
+def run_exit_handlers(then: Callable[[], NoReturn]) -> NoReturn:
+    """In a child: call the exit handlers that were registered with ``atexit`` since its fork, last in, first out.
+
+    Those of the template are not called. For a function that ends its process by itself, and not by returning. What
+    handlers raise is shown by ``sys.unraisablehook``, as at the end of any program. Threads are not waited for.
+
+    Args:
+        then: Called afterwards, from among the handlers, so that those of the template do not follow; it ends the
+            process, as by ``os._exit``. If it returns or raises, the process exits with code 1.
+    """
+    if BARRIER.has_above and BARRIER.then is None:
+        BARRIER.then = then
+        _run_exitfuncs()
+    # There are none, or code of the program has removed all, the barrier too.
+    try:
+        then()
+    finally:
+        _exit(1)
 
 
 def call(function: Callable[..., object], channel: Any, arguments: list[Any]) -> NoReturn:
@@ -90,8 +119,8 @@ def leave(code: int) -> NoReturn:
     try:
         if len(_current_frames()) > 1 and "threading" in sys.modules:
             sys.modules["threading"]._shutdown()  # noqa: SLF001 - as the interpreter's own end does
-        if _ncallbacks() and BARRIER.code is None:
-            BARRIER.code = code
+        if _ncallbacks() and BARRIER.then is None:
+            BARRIER.then = lambda: leave(code)
             _run_exitfuncs()
         # Not by `flush`: a function that nobody else has called costs two page faults.
         for stream in (sys.stdout, sys.stderr):

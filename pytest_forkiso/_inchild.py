@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from forkcore import run_exit_handlers
 from pytest_forkiso import (
     _coverage,
     _hazards,
@@ -51,8 +52,9 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
-# Bound now: a test may replace names of the module `signal`, and is reported all the same.
+# Bound now: a test may replace names of the module `signal`, and built-ins, and is reported all the same.
 _set_handler = signal.signal
+_isinstance = isinstance
 
 DUMP_SIGNAL = signal.SIGRTMAX - 2 if sys.platform == "linux" else signal.SIGUSR2
 """Makes a child write the traceback of all its threads; one that tests hardly use."""
@@ -216,15 +218,31 @@ class InChild:
             _neighbours.hear(item, order.told)
             if order.shares:
                 self._snapshots.begin_test(item)
-            end.send((*self._run_item(item), started))
-        except MemoryError:
+            word = (*self._run_item(item), started)
+            end.end_if_copied()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
+            self._give_up(end, error, path, started)
+        # Before the last word: what they remove, or wait for, belongs to this test and not to the time of the next.
+        run_exit_handlers(lambda: self._conclude(end, item, word, path))
+
+    def _conclude(self, end: ChannelEnd, item: pytest.Item, word: tuple[Any, ...], path: str) -> NoReturn:
+        """Say the last word, and end the process."""
+        try:
+            self._before_the_end(item)
+            end.send(word)
+        except BaseException as error:  # noqa: BLE001 - the same
+            self._give_up(end, error, path, word[-1])
+        flush_streams()
+        end.leave()
+
+    def _give_up(self, end: ChannelEnd, error: BaseException, path: str, started: float) -> NoReturn:
+        if _isinstance(error, MemoryError):
             # Where pytest itself was at work, and reports nothing: it costs the test, as a crash, and not the run.
             self._crash(end, "MemoryError, in pytest itself")
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the run as an internal error
-            words = self._intact.blame(error, path)
-            if words:
-                self._crash(end, words)  # what the test itself has done to pytest here costs the test alone
-            end.send(("error", describe_error(error), started))
+        words = self._intact.blame(error, path)
+        if words:
+            self._crash(end, words)  # what the test itself has done to pytest here costs the test alone
+        end.send(("error", describe_error(error), started))
         flush_streams()
         end.leave()
 
@@ -272,12 +290,9 @@ class InChild:
             _set_handler(signal.SIGINT, signal.SIG_IGN)  # another one would break off what follows
             _private.tear_down_all(session)
             _leftovers.end_children()
-            self._before_the_end(item)
             return describe_interrupt(error, shows_all=bool(self._config.getoption("fulltrace", default=False)))
         except _reruns.RunAgain:
-            self._before_the_end(item)
             return "again", _reruns.memory(item)
-        self._before_the_end(item)
         return "end", _plain_flag(session.shouldstop), _plain_flag(session.shouldfail)
 
     def _check_end(self) -> None:
@@ -286,7 +301,6 @@ class InChild:
             raise RuntimeError("pytest has not reported the end of this test")
 
     def _before_the_end(self, item: pytest.Item) -> None:
-        self._stream.channel.end_if_copied()
         has_file = self._sandboxed is not None and self._sandboxed.leave()
         for key, data in item.config.hook.pytest_forkiso_child_gathered(item=item):
             self._stream.channel.send(("gathered", key, Plain().of(data, key)))

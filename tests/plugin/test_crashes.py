@@ -261,19 +261,54 @@ def test_a_crash_of_the_last_test(suite: Suite, options: list[str]) -> None:
 
 
 def test_crash_at_exit(suite: Suite) -> None:
-    """Exit handlers and destructors of the interpreter do not run in a child: nothing can go wrong there."""
+    """It is an error of the teardown. Destructors of the interpreter do not run in a child; no thread is waited for."""
     suite.write(
         test_exit="""
         import atexit, os, threading
-        def test_handler(): atexit.register(os._exit, 3)
+        def test_code(): atexit.register(os._exit, 0)
+        def test_signal(): atexit.register(os.abort)
+        def test_hang(): atexit.register(threading.Event().wait)
+        def test_exception(): atexit.register(lambda: 1 / 0)
         def test_thread(): threading.Thread(target=threading.Event().wait).start()
         class Kept:
             def __del__(self): os._exit(4)
         def test_destructor(): global kept; kept = Kept()
         """
     )
-    run = suite.forked()
-    assert set(run.outcomes().values()) == {"passed"}, run.out
+    run = suite.forked("--fork-timeout=2", "-rE")
+    assert run.outcomes() == {
+        **{f"test_{name}": "passed+error" for name in ("code", "signal", "hang")},
+        **{f"test_{name}": "passed" for name in ("exception", "thread", "destructor")},
+    }, run.out
+    for text in ("teardown of test_code", "exited with status 0", "SIGABRT", "teardown of test_hang"):
+        assert text in run.out
+
+
+@pytest.mark.parametrize("source", ["fork", "exec", "bare"])
+@pytest.mark.parametrize("ending", ["pass", "pytest.fail()", "pytest.exit()", "raise KeyboardInterrupt"])
+def test_exit_handlers_of_a_test(suite: Suite, source: str, ending: str) -> None:
+    """Its own run, last in, first out, however it ends; those of pytest's own process run there, once."""
+    suite.write(
+        conftest="import atexit, os\natexit.register(lambda: open('pytest.log', 'a').write(f'{os.getpid()} '))",
+        test_exit=f"""
+        import atexit, os, pytest, tempfile
+        def note(text): open("test.log", "a").write(text)
+        def test_it():
+            atexit.register(note, "first ")
+            atexit.register(note, f"second {{os.getpid()}} ")
+            global kept
+            kept = tempfile.TemporaryDirectory(dir=".", prefix="kept-")
+            {ending}
+        """,
+    )
+    run = suite.forked(f"--fork-template={source}")
+    assert "1 child forked" in run.out
+    second, pid, first = (suite.path / "test.log").read_text().split()
+    assert (second, first) == ("second", "first")
+    assert not [*suite.path.glob("kept-*")]
+    pids = (suite.path / "pytest.log").read_text().split() if (suite.path / "pytest.log").exists() else []
+    assert len(pids) == len(set(pids)), run.out
+    assert (pid in pids) == (source == "bare")
 
 
 def test_a_crash_in_junit(suite: Suite) -> None:

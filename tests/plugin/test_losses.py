@@ -149,7 +149,7 @@ def test_all_was_said(suite: Suite) -> None:
         class Stream:
             def write(self, text): return len(text)
             def flush(self):
-                if sys._getframe(2).f_code.co_name == "obey": end()  # all is said
+                if sys._getframe(2).f_code.co_name == "_conclude": end()  # all is said
         def test_b(): sys.__stdout__ = Stream()
         """,
     )

@@ -221,6 +221,38 @@ def register(channel):
     assert log.read_text() == "done"
 
 
+def test_11_exit_handlers_before_an_end_of_its_own(tmp_path: Path) -> None:
+    """A function that ends its process by itself calls its handlers before; what follows is not the template's."""
+    log = tmp_path / "log"
+    code = f"""
+import atexit, os, forkcore
+def note(text): open({str(log)!r}, "a").write(text + " ")
+atexit.register(note, "template")
+def none(channel): forkcore.run_exit_handlers(lambda: os._exit(3))
+def some(channel):
+    atexit.register(note, "first")
+    atexit.register(note, "second")
+    atexit.register(lambda: 1 / 0)
+    none(channel)
+def cleared(channel):
+    atexit._clear()
+    some(channel)
+def returning(channel):
+    atexit.register(note, "third")
+    forkcore.run_exit_handlers(lambda: None)
+def raising(channel):
+    atexit.register(note, "fourth")
+    forkcore.run_exit_handlers(lambda: 1 / 0)
+"""
+    with forkcore.new().eval(code) as own:
+        codes = {}
+        for name in ("none", "some", "cleared", "returning", "raising"):
+            with own.fork().run(f":{name}") as child:
+                codes[name] = child.wait().code
+    assert codes == {"none": 3, "some": 3, "cleared": 3, "returning": 1, "raising": 1}
+    assert log.read_text() == "second first second first third fourth "
+
+
 def test_12_eval_has_a_namespace_of_its_own(template: forkcore.Template) -> None:
     """Code that deletes or overwrites all names that it sees breaks nothing."""
     template.eval("for name in [*globals()]:\n    if name != '__builtins__': del globals()[name]")
