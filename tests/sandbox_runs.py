@@ -45,7 +45,7 @@ def make_template(identity: str, *denied: str, preload: Sequence[str] = ()) -> f
 
     Args:
         identity: "root" or "ordinary".
-        denied: "namespaces", "landlock".
+        denied: "namespaces", "user_namespaces", "landlock", "filters", "mounts"; in this order.
         preload: Modules that an ordinary user may not be able to read later.
     """
     steps = [f"{MODULE}.deny_{one}()" for one in denied]
@@ -71,6 +71,12 @@ def require_namespaces(identity: str) -> None:
         f"{become}; {enter}; t.mounts.arrange(read_only=True, writable=(), visible=(), hidden=(), private_size=None)"
     ):
         pytest.skip(f"this system gives no namespaces to {identity} users")
+
+
+def require_user_namespaces() -> None:
+    """Skip the test where the system gives none to anybody: as with user.max_user_namespaces=0."""
+    if not _runs("t.become_ordinary_in_name()"):
+        pytest.skip("this system gives no user namespaces")
 
 
 def require_landlock(version: int) -> None:

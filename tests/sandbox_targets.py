@@ -56,37 +56,56 @@ def become_ordinary_in_name() -> None:
 def deny_namespaces() -> None:
     """Go where the system allows no new namespaces: as with user.max_user_namespaces=0 and its like.
 
-    Root stays root and can become an ordinary user there; an ordinary user stays one.
+    Root stays root and can become an ordinary user there; an ordinary user stays one. Where the system itself gives no
+    user namespaces, the rights to all others are given up, which comes to the same.
     """
     is_root = os.getuid() == 0
-    if not is_root:
-        try:
-            namespaces.enter_user()
-        except OSError:
-            return  # there are none for this user anyway
-    else:
-        _enter_user_namespace_of_two()
-    for kind in _NAMESPACES:
-        Path(f"/proc/sys/user/max_{kind}_namespaces").write_text("0")
+    enter = _enter_user_namespace_of_two if is_root else namespaces.enter_user
+    with contextlib.suppress(OSError):
+        enter()
+        for kind in _NAMESPACES:
+            Path(f"/proc/sys/user/max_{kind}_namespaces").write_text("0")
     _sandbox_credentials.keep_capabilities(["setuid", "setgid"] if is_root else [])
 
 
+def deny_user_namespaces() -> None:
+    """Go where the system allows no user namespaces, as with user.max_user_namespaces=0; root has all others."""
+    with contextlib.suppress(OSError):  # there are none anyway
+        _enter_user_namespace_of_two()
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")
+
+
 def _enter_user_namespace_of_two() -> None:
-    """Enter one that knows root and an ordinary user; a process outside of it must say who they are."""
+    """Enter one that knows root and an ordinary user; a process outside of it must say who they are.
+
+    Raises:
+        OSError: The system gives none.
+    """
     is_inside, entered = os.pipe()
     pid = os.fork()
     if pid == 0:
-        target = os.getppid()
+        code = 1
+        try:
+            os.close(entered)
+            if os.read(is_inside, 1):
+                _name_two_users(os.getppid())
+                code = 0
+        finally:
+            os._exit(code)
+    try:
+        _sandbox_system.unshare(_sandbox_system.CLONE_NEWUSER)
+        os.write(entered, b"x")
+    finally:
         os.close(entered)
-        os.read(is_inside, 1)
-        for kind in ("uid", "gid"):
-            Path(f"/proc/{target}/{kind}_map").write_text(f"0 0 1\n{ORDINARY} {ORDINARY} 1\n")
-        os._exit(0)
-    _sandbox_system.unshare(_sandbox_system.CLONE_NEWUSER)
-    os.close(entered)
-    os.close(is_inside)
-    if os.waitpid(pid, 0)[1]:
+        os.close(is_inside)
+        status = os.waitpid(pid, 0)[1]
+    if status:
         raise RuntimeError("the users of the namespace could not be named")
+
+
+def _name_two_users(target: int) -> None:
+    for kind in ("uid", "gid"):
+        Path(f"/proc/{target}/{kind}_map").write_text(f"0 0 1\n{ORDINARY} {ORDINARY} 1\n")
 
 
 def enter_process_namespace() -> None:

@@ -176,6 +176,7 @@ def test_a_test_that_is_bound_to_everything(suite: Suite) -> None:
 @needs_root
 def test_bound_to_everything_as_an_ordinary_user(suite: Suite) -> None:
     """The same without root's rights."""
+    sandbox_runs.require_user_namespaces()
     check_places(suite, world="become_ordinary_in_name")
 
 

@@ -129,6 +129,29 @@ def test_namespaces_where_apparmor_may_refuse_them(identity: str) -> None:
             do(template, Sandbox(hostname="box"), "facts")
 
 
+@needs_root
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_namespaces_where_only_root_has_them(identity: str) -> None:
+    """As with user.max_user_namespaces=0: root has the right to them, and an ordinary user is told what it lacks."""
+    with make_template(identity, "user_namespaces") as template:
+        if identity == "root":
+            assert do(template, Sandbox(network=False), "serve_and_connect").result == "hello"
+        else:
+            with pytest.raises(SandboxUnavailable, match=r"^network=False needs namespaces, .* Remedy: run as root"):
+                do(template, Sandbox(network=False), "serve_and_connect")
+
+
+@needs_root
+@pytest.mark.parametrize("identity", IDENTITIES)
+def test_a_world_without_namespaces_in_one_without_user_namespaces(identity: str) -> None:
+    """Or tests that need such a world would fail on systems that are one."""
+    with (
+        make_template(identity, "user_namespaces", "namespaces") as template,
+        pytest.raises(SandboxUnavailable, match=r"^hostname needs namespaces"),
+    ):
+        do(template, Sandbox(hostname="box"), "facts")
+
+
 def test_hostname(with_namespaces: forkcore.Template) -> None:
     """Inside, and nowhere else."""
     before = socket.gethostname()

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sandbox_runs import IDENTITIES, do, make_template, require_namespaces
+from sandbox_runs import IDENTITIES, do, make_template, require_namespaces, require_user_namespaces
 from sandbox_targets import ORDINARY
 
 import forkcore
@@ -123,6 +123,7 @@ def test_processes_of_root_are_not_counted_unless_it_becomes_somebody() -> None:
 @pytest.mark.skipif("root" not in IDENTITIES, reason="is for root")
 def test_root_under_another_name_is_not_counted_either() -> None:
     """Who is root outside of a user namespace is not to be told from others inside: it is tried."""
+    require_user_namespaces()
     with forkcore.new(cwd="/").eval("import sandbox_targets; sandbox_targets.become_ordinary_in_name()") as template:
         assert do(template, None, "facts").result["uid"] == 1000
         with pytest.raises(SandboxUnavailable, match=r"processes=5 needs an ordinary user"):
