@@ -112,7 +112,7 @@ class ForkedSession:
         if not chosen:
             self.close()
             return
-        _neighbours.refuse(config)
+        self._notes += _neighbours.check(config, chosen)
         from pytest_forkiso._sources import can_fork
 
         if not can_fork():

@@ -10,9 +10,9 @@ import importlib
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
-
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_forkiso._stream import ReportStream
 
 # The module of the other plugin, and ours for it. Those of the first kind work in both processes, by this plugin's
@@ -48,8 +48,6 @@ _TELLING = ("dependency", "depends")
 
 # Those with tests that need the process of others.
 _TOGETHER = ("nbval.plugin", "pytest_steps.plugin")
-# What inline-snapshot is asked for where it is to write.
-_WRITING = frozenset(("create", "fix", "review", "trim", "update"))
 
 
 class Together(NamedTuple):
@@ -106,18 +104,20 @@ def awaits(item: pytest.Item) -> bool:
     return any(neighbour.awaits(item) for neighbour in _telling(item.config).values())
 
 
-def refuse(config: pytest.Config) -> None:
-    """Look whether another plugin was asked for what cannot be where tests are forked.
+def check(config: pytest.Config, items: list[pytest.Item]) -> list[str]:
+    """Look whether another plugin is to do what cannot be where tests are forked; give what is to be said.
+
+    Args:
+        config: Of the session.
+        items: The tests that are forked.
 
     Raises:
-        pytest.UsageError: It was.
+        pytest.UsageError: It was asked for that.
     """
-    asked = config.getoption("inline_snapshot", None) or ""
-    if not _WRITING.isdisjoint(asked.split(",")):
-        raise pytest.UsageError(
-            f"--inline-snapshot={asked} would write nothing: "
-            "what it finds does not leave the processes of forked tests; run it with -p no:forkiso"
-        )
+    if not _present(config, {"inline_snapshot.pytest_plugin": "inline_snapshot"}):
+        return []
+    lines: list[str] = _module("inline_snapshot").check(config, items)
+    return lines
 
 
 def stay_together(items: list[pytest.Item]) -> Together:
