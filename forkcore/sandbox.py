@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 # A template that has loaded this module has loaded all that its children need to be sandboxed.
 from forkcore import (
     _sandbox_apply,
+    _sandbox_group,  # noqa: F401 - see above
     _sandbox_landlock,  # noqa: F401 - see above
     _sandbox_namespaces,  # noqa: F401 - see above
     _sandbox_seccomp,  # noqa: F401 - see above

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pkgutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -147,6 +148,14 @@ def test_templates_that_use_none_load_nothing_of_it() -> None:
     with forkcore.new().run("targets:loaded_modules") as child:
         loaded = child.channel.recv(100_000).decode().split()
     assert not [name for name in loaded if "sandbox" in name]
+
+
+def test_a_template_with_its_module_has_all_that_children_need() -> None:
+    """Or each child would load the rest for itself, and as another user perhaps could not."""
+    code = "import sys, forkcore.sandbox; print(*(name for name in sys.modules if '._sandbox' in name))"
+    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60).stdout
+    there = {name for _, name, _ in pkgutil.iter_modules(forkcore.__path__, "forkcore.") if "._sandbox" in name}
+    assert set(loaded.split()) == there
 
 
 def test_an_error_in_the_sandbox_is_one_of_the_child(template: forkcore.Template) -> None:
