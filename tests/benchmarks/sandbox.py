@@ -1,24 +1,28 @@
 """What each part of a sandbox costs a child: ``python -m benchmarks.sandbox``, in the folder ``tests``.
 
 A child does nothing and ends. Latency is the time from asking for it to its end, as the parent sees it; CPU time is the
-child's own, user and system, as the kernel counts it. Rounds go through all parts in turn, so that whatever else the
-machine does meets all of them. Shown are medians, less those of children without a sandbox.
+child's own, user and system, as the kernel counts it, and that of the parent meanwhile, which makes and removes control
+groups. Rounds go through all parts in turn, so that whatever else the machine does meets all of them.
+Shown are medians, less those of children without a sandbox.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import time
 from typing import TYPE_CHECKING
 
 import sandbox_runs
 
+from benchmarks.group_places import Place, open_place
 from benchmarks.harness import Sample, Series, markdown_table, scaled, take_turns
 from benchmarks.results import Benchmark, add_result_options
 from forkcore import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import forkcore
 
@@ -59,25 +63,41 @@ _ROOTS = ("user",)
 _OTHERS = ("processes",)
 
 
-def measure_child(template: forkcore.Template, sandbox: Sandbox | None) -> Sample:
-    """Give the seconds of one child: until its end, and of CPU time."""
-    began = time.perf_counter()
-    with template.fork().run("sandbox_targets:nothing", sandbox=sandbox) as child:
+METRICS = {"cpu": "added CPU time, ms", "parent": "the parent's, ms", "latency": "added latency, ms"}
+
+
+def measure_child(
+    template: forkcore.Template, make: Callable[[], contextlib.AbstractContextManager[Sandbox | None]]
+) -> Sample:
+    """Give the seconds of one child: until its end, and of CPU time, its own and the parent's.
+
+    Args:
+        template: Is forked.
+        make: Gives the child's sandbox, and takes away what belongs to it.
+    """
+    began, used = time.perf_counter(), time.process_time()
+    with make() as sandbox, template.fork().run("sandbox_targets:nothing", sandbox=sandbox) as child:
         status = child.wait(timeout=60)
-    latency = time.perf_counter() - began
+    latency, parent = time.perf_counter() - began, time.process_time() - used
     if status.code != 0 or status.usage is None:
         raise RuntimeError(f"a child {status}")
-    return {"latency": latency, "cpu": status.usage.user_time + status.usage.system_time}
+    return {"latency": latency, "parent": parent, "cpu": status.usage.user_time + status.usage.system_time}
 
 
-def measure(identity: str, rounds: int) -> dict[str, Series]:
-    """Measure all parts, as one kind of user."""
+def measure(identity: str, rounds: int, place: Place | str) -> dict[str, Series]:
+    """Measure all parts, as one kind of user, and groups where these can be had."""
     left_out = _OTHERS if identity == "root" else _ROOTS
-    parts = {name: sandbox for name, sandbox in PARTS.items() if name not in left_out}
+    makers: dict[str, Callable[[], contextlib.AbstractContextManager[Sandbox | None]]] = {
+        name: functools.partial(contextlib.nullcontext, sandbox)
+        for name, sandbox in PARTS.items()
+        if name not in left_out
+    }
+    if isinstance(place, Place):
+        makers[f"group ({place.controllers})"] = functools.partial(place.group, identity)
     with sandbox_runs.make_template(identity, preload=["forkcore.sandbox"]) as template:
-        for sandbox in parts.values():
-            measure_child(template, sandbox)  # the kernel reads what it needs for the first time
-        return take_turns(list(parts), rounds, lambda name: measure_child(template, parts[name]))
+        for make in makers.values():
+            measure_child(template, make)  # the kernel reads what it needs for the first time
+        return take_turns(list(makers), rounds, lambda name: measure_child(template, makers[name]))
 
 
 def milliseconds(series: Series, metric: str) -> float:
@@ -89,16 +109,15 @@ def milliseconds(series: Series, metric: str) -> float:
 
 def report(identity: str, results: Mapping[str, Series]) -> list[str]:
     """Write what each part adds, in Markdown."""
-    latency, cpu = (milliseconds(results["none"], metric) for metric in ("latency", "cpu"))
+    plain = {metric: milliseconds(results["none"], metric) for metric in METRICS}
     rows = [
-        [name, f"{milliseconds(one, 'latency') - latency:.2f}", f"{milliseconds(one, 'cpu') - cpu:.2f}"]
+        [name, *(f"{milliseconds(one, metric) - plain[metric]:.2f}" for metric in METRICS)]
         for name, one in results.items()
         if name != "none"
     ]
-    return [
-        f"As {identity}; without a sandbox a child takes {latency:.2f} ms, and {cpu:.2f} ms of CPU time.",
-        markdown_table(["Part", "added latency, ms", "added CPU time, ms"], rows),
-    ]
+    took = "{latency:.2f} ms, {cpu:.2f} ms of CPU time, and {parent:.2f} of its parent's".format(**plain)
+    head = f"As {identity}; without a sandbox a child takes {took}."
+    return [head, markdown_table(["Part", *METRICS.values()], rows)]
 
 
 def main() -> None:
@@ -108,8 +127,11 @@ def main() -> None:
     add_result_options(parser, "sandbox")
     options = parser.parse_args()
     benchmark = Benchmark("sandbox", options)
-    results = {identity: measure(identity, options.rounds) for identity in sandbox_runs.IDENTITIES}
+    with open_place() as place:
+        results = {identity: measure(identity, options.rounds, place) for identity in sandbox_runs.IDENTITIES}
     parts = [part for identity, series in results.items() for part in report(identity, series)]
+    if isinstance(place, str):
+        parts.append(f"No control group could be made: {place}")
     benchmark.write(parts, {"identities": results})
 
 
