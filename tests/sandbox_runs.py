@@ -85,6 +85,12 @@ def require_landlock(version: int) -> None:
         pytest.skip(f"this kernel has no Landlock of version {version}")
 
 
+def require_read_only(identity: str) -> None:
+    """Skip the test where this user can be given a read-only file system neither by mounts nor by Landlock."""
+    if not _runs("assert t.landlock.version() >= 3"):
+        require_namespaces(identity)
+
+
 @contextlib.contextmanager
 def delegated_group() -> Iterator[str]:
     """Give the folder of a control group that is delegated to whoever is in it; nobody is. Skips the test without."""

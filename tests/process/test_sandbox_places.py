@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template, require_landlock, require_namespaces
+from sandbox_runs import IDENTITIES, IS_ROOT, do, make_template, require_landlock, require_namespaces, require_read_only
 
 import forkcore
 from forkcore import Sandbox, SandboxUnavailable
@@ -178,6 +178,7 @@ def test_a_working_directory_that_is_asked_for_stays_visible(with_namespaces: fo
 @pytest.mark.skipif(not IS_ROOT, reason="the folder must be another user's")
 def test_a_writable_place_out_of_reach(place: Path) -> None:
     """Is an error of its own, and no sign that mounts are forbidden."""
+    require_read_only("ordinary")
     (place / "inner").chmod(0o700)
     with (
         make_template("ordinary") as template,
