@@ -16,15 +16,14 @@ from typing import TYPE_CHECKING
 
 import sandbox_runs
 
+import forkcore
 from benchmarks.group_places import Place, open_place
-from benchmarks.harness import Sample, Series, markdown_table, scaled, take_turns
+from benchmarks.harness import NotMeasured, Sample, Series, markdown_table, scaled, take_turns
 from benchmarks.results import Benchmark, add_result_options
 from forkcore import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    import forkcore
 
 STRICT = Sandbox(
     memory="512M",
@@ -74,10 +73,16 @@ def measure_child(
     Args:
         template: Is forked.
         make: Gives the child's sandbox, and takes away what belongs to it.
+
+    Raises:
+        NotMeasured: This system does not have what the sandbox needs.
     """
     began, used = time.perf_counter(), time.process_time()
-    with make() as sandbox, template.fork().run("sandbox_targets:nothing", sandbox=sandbox) as child:
-        status = child.wait(timeout=60)
+    try:
+        with make() as sandbox, template.fork().run("sandbox_targets:nothing", sandbox=sandbox) as child:
+            status = child.wait(timeout=60)
+    except forkcore.SandboxUnavailable as error:
+        raise NotMeasured(str(error)) from error
     latency, parent = time.perf_counter() - began, time.process_time() - used
     if status.code != 0 or status.usage is None:
         raise RuntimeError(f"a child {status}")
@@ -96,12 +101,13 @@ def measure(identity: str, rounds: int, place: Place | str) -> dict[str, Series]
         makers[f"group ({place.controllers})"] = functools.partial(place.group, identity)
     with sandbox_runs.make_template(identity, preload=["forkcore.sandbox"]) as template:
         for make in makers.values():
-            measure_child(template, make)  # the kernel reads what it needs for the first time
+            with contextlib.suppress(NotMeasured):
+                measure_child(template, make)  # the kernel reads what it needs for the first time
         return take_turns(list(makers), rounds, lambda name: measure_child(template, makers[name]))
 
 
 def milliseconds(series: Series, metric: str) -> float:
-    """Give the median in milliseconds; every round of every part has one, or an exception has ended the run."""
+    """Give the median in milliseconds; the part was measured in every round."""
     median = scaled(series.median(metric), 1e3)
     assert median is not None
     return median
@@ -113,11 +119,12 @@ def report(identity: str, results: Mapping[str, Series]) -> list[str]:
     rows = [
         [name, *(f"{milliseconds(one, metric) - plain[metric]:.2f}" for metric in METRICS)]
         for name, one in results.items()
-        if name != "none"
+        if name != "none" and one.reason is None
     ]
+    absent = [f"Not measured: {one.reason}" for one in results.values() if one.reason is not None]
     took = "{latency:.2f} ms, {cpu:.2f} ms of CPU time, and {parent:.2f} of its parent's".format(**plain)
     head = f"As {identity}; without a sandbox a child takes {took}."
-    return [head, markdown_table(["Part", *METRICS.values()], rows)]
+    return [head, markdown_table(["Part", *METRICS.values()], rows), *dict.fromkeys(absent)]
 
 
 def main() -> None:
