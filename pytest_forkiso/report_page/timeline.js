@@ -2,6 +2,7 @@
 
 const GUTTER = 96;
 const AXIS = 24;
+const TROUBLE = ["crashed", "timeout", "error", "failed"];
 
 class Timeline {
   constructor(model, onChoose) {
@@ -109,18 +110,57 @@ class Timeline {
     context.beginPath();
     context.rect(GUTTER, top, this.width - GUTTER, this.laneHeight);
     context.clip();
-    let last = null;
-    const troubled = [];
-    for (const test of lane.tests) {
-      if (test.start > this.view[1]) break;
-      if (last !== null && test.start > last && test.start > this.view[0]) this.fill(context, "waiting", last, test.start, top + height * 0.3, height * 0.4);
-      last = Math.max(last ?? test.stop, test.stop);
-      if (test.stop < this.view[0]) continue;
+    const tests = lane.tests.filter((test) => test.start <= this.view[1] && test.stop >= this.view[0]);
+    this.paintNarrow(context, tests.filter((test) => !this.isWide(test)), top, height);
+    this.paintWaiting(context, lane.tests, top + height * 0.3, height * 0.4);
+    for (const test of tests.filter((each) => this.isWide(each))) {
       for (const [name, start, stop] of test.spans) this.fill(context, name, start, stop, top, height);
-      if (["crashed", "timeout", "error", "failed"].includes(test.status)) troubled.push(test);
     }
-    for (const test of troubled) this.fill(context, test.status, test.start, test.stop, top + height, 4);
+    for (const test of tests.filter((each) => TROUBLE.includes(each.status))) {
+      this.fill(context, test.status, test.start, test.stop, top + height, 4);
+    }
     context.restore();
+  }
+
+  paintWaiting(context, tests, top, height) {
+    let last = null;
+    for (const test of tests) {
+      if (test.start > this.view[1]) break;
+      if (last !== null && this.x(test.start) - this.x(last) >= 1) this.fill(context, "waiting", last, test.start, top, height);
+      last = Math.max(last ?? test.stop, test.stop);
+    }
+  }
+
+  isWide(test) {
+    return this.x(test.stop) - this.x(test.start) >= 2;
+  }
+
+  // Tests that are too narrow to be told apart: each column shows from top to bottom how much of its time went where. One
+  // over the other, the last part of each test would hide all others.
+  paintNarrow(context, tests, top, height) {
+    const columns = new Map();
+    for (const test of tests) {
+      for (const [name, start, stop] of test.spans) this.share(columns, name, this.x(start), this.x(stop));
+    }
+    for (const [column, shares] of columns) {
+      const unit = height / Math.max(1, [...shares.values()].reduce((sum, share) => sum + share, 0));
+      let at = top;
+      for (const name of SHOWN) {
+        context.fillStyle = this.colour(name);
+        context.fillRect(column, at, 1, (shares.get(name) ?? 0) * unit);
+        at += (shares.get(name) ?? 0) * unit;
+      }
+      context.fillStyle = this.colour("waiting");
+      context.fillRect(column, at, 1, top + height - at);
+    }
+  }
+
+  share(columns, name, left, right) {
+    for (let column = Math.floor(left); column < right; column++) {
+      if (!columns.has(column)) columns.set(column, new Map());
+      const shares = columns.get(column);
+      shares.set(name, (shares.get(name) ?? 0) + Math.min(right, column + 1) - Math.max(left, column));
+    }
   }
 
   fill(context, name, start, stop, top, height) {

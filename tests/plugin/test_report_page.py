@@ -184,6 +184,36 @@ def test_the_timeline(page: Any) -> None:
     assert "job 1" in page.inner_text("#details dl")
 
 
+def test_a_timeline_of_many_tests(page: Any) -> None:
+    """Where tests are too narrow to be told apart, a part has as much of the picture as it had of the time."""
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )  # it is painted
+    shares = page.evaluate("""() => {
+        const names = ["fork", "setup", "call", "teardown", "rest"];
+        const canvas = document.getElementById("timeline");
+        const data = canvas.getContext("2d").getImageData(100, 24, canvas.width - 100, canvas.height - 24).data;
+        const probe = canvas.parentElement.appendChild(document.createElement("i"));
+        const colours = names.map(name => {
+            probe.style.color = `var(--${name})`;
+            return getComputedStyle(probe).color.match(/[\\d.]+/g).slice(0, 3).map(Number) });
+        const painted = names.map(() => 0);
+        for (let at = 0; at < data.length; at += 4) {
+            const isThere = colour => colour.every((value, part) => Math.abs(data[at + part] - value) < 3);
+            const found = colours.findIndex(isThere);
+            if (found >= 0) painted[found]++;
+        }
+        const spent = names.map(() => 0);
+        for (const test of readModel().tests)
+            for (const [name, start, stop] of test.spans) spent[names.indexOf(name)] += stop - start;
+        const parts = values => values.map(value => value / values.reduce((sum, each) => sum + each, 0));
+        const [inPicture, ofTime] = [parts(painted), parts(spent)];
+        return names.map((name, index) => [name, inPicture[index], ofTime[index]]) }""")
+    for name, in_picture, of_time in shares:
+        assert in_picture > 0, name
+        assert abs(in_picture - of_time) < 0.1, (name, in_picture, of_time)  # edges are of mixed colours
+
+
 def test_light_and_dark(page: Any) -> None:
     """As the system has it, and the other way round at a click."""
     background = "getComputedStyle(document.body).backgroundColor"
