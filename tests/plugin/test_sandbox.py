@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -19,8 +20,22 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="most bounds are
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="is for root")
 
 
-def test_limits_are_named_in_the_report(suite: Suite) -> None:
-    """Which one, how much was used, and in which phase; a crash as well as an exception."""
+def become(identity: str) -> None:
+    """In the process of pytest, before it begins: be root, where the tests are run by root, or an ordinary user."""
+    if identity == "ordinary" and os.getuid() == 0:
+        sandbox_targets.become_ordinary_in_name()
+
+
+@pytest.fixture(params=sandbox_runs.IDENTITIES)
+def identity(request: pytest.FixtureRequest) -> str:
+    """Give each kind of user."""
+    if request.param == "ordinary" and os.getuid() == 0:
+        sandbox_runs.require_user_namespaces()
+    return str(request.param)
+
+
+def test_limits_are_named_in_the_report(suite: Suite, identity: str) -> None:
+    """For each kind of user: which one, how much was used, and in which phase; a crash as well as an exception."""
     suite.write(
         exhaust="""
         def exhaust(held):
@@ -50,7 +65,7 @@ def test_limits_are_named_in_the_report(suite: Suite) -> None:
         def test_within(): bytearray(40 << 20)
         """,
     )
-    run = suite.run("-p", "forkiso")
+    run = suite.start("-p", "forkiso", preexec_fn=functools.partial(become, identity)).finish()
     assert run.outcomes() == {
         "test_memory": "failed",
         "test_cpu": "failed",
@@ -209,6 +224,15 @@ def test_retention_of_folders(suite: Suite, policy: str) -> None:
     assert kept == {"all": {"passed", "failed"}, "failed": {"failed"}, "none": set()}[policy]
 
 
+def test_a_facility_is_there(suite: Suite, identity: str) -> None:
+    """Or the test below would show nothing."""
+    sandbox_runs.require_namespaces(identity)
+    suite.write(test_missing=MISSING)
+    run = suite.start("-p", "forkiso", preexec_fn=functools.partial(become, identity)).finish()
+    assert set(run.outcomes().values()) == {"passed"}, run.out
+    assert not run.of_kind("warning")
+
+
 MISSING = """
 import pytest
 @pytest.mark.forked(hostname="box")
@@ -225,11 +249,15 @@ def test_another(): pass
 
 
 @pytest.mark.parametrize("policy", ["fail", "skip", "ignore"])
-def test_a_facility_is_missing(suite: Suite, policy: str) -> None:
+def test_a_facility_is_missing(suite: Suite, policy: str, identity: str) -> None:
     """The test does not run, unless that is to be ignored; and then there is a warning."""
+
+    def enter() -> None:
+        become(identity)
+        sandbox_targets.deny_namespaces()
+
     suite.write(test_missing=MISSING)
-    arguments = ("-p", "forkiso", "-o", f"fork_sandbox_missing={policy}")
-    run = suite.start(*arguments, preexec_fn=sandbox_targets.deny_namespaces).finish()
+    run = suite.start("-p", "forkiso", "-o", f"fork_sandbox_missing={policy}", preexec_fn=enter).finish()
     default = {"fail": "error", "skip": "skipped", "ignore": "passed"}
     assert run.outcomes() == {
         "test_default": default[policy],
@@ -287,6 +315,66 @@ def test_another_user(suite: Suite) -> None:
     )
     run = suite.run("-p", "forkiso")
     assert run.outcomes() == {"test_it": "passed"}, run.out
+
+
+PYPROJECT = """
+[tool.pytest_forkiso.profiles.strict]
+umask = 63
+env = "clean"
+[tool.pytest_forkiso.profiles.loose]
+umask = 9
+[[tool.pytest_forkiso.overrides]]
+path = "slow"
+umask = 18
+"""
+INI = """
+[pytest]
+fork_profiles =
+    strict: umask = 63, env = "clean"
+    loose: umask = 9
+fork_overrides =
+    slow: umask = 18
+"""
+BY_NAME = """
+import os
+import pytest
+
+def bounds():
+    return os.umask(0), "OUTER" in os.environ
+
+def test_plain(): print(bounds())
+@pytest.mark.forked(profile="loose")
+def test_by_name(): print(bounds())
+@pytest.mark.forked(umask=1)
+def test_by_argument(): print(bounds())
+"""
+
+
+@pytest.mark.parametrize(("name", "text"), [("pyproject.toml", PYPROJECT), ("pytest.ini", INI)])
+def test_profiles_and_overrides(suite: Suite, name: str, text: str) -> None:
+    """The marker is stronger than an override for a path, and that than the profile of the command line; all add up."""
+    (suite.path / name).write_text(text)
+    suite.environment["OUTER"] = "1"
+    suite.write(test_quick=BY_NAME)
+    (suite.path / "slow").mkdir()
+    (suite.path / "slow" / "test_slow.py").write_text(BY_NAME)
+    run = suite.run("-p", "forkiso", "--forked", "--fork-profile=strict")
+    assert run.code == 0, run.out
+    found = {
+        (report.nodeid.replace("::", "/").split("/")[-2], report.nodeid.split("::")[-1]): report.section(
+            "Captured stdout call"
+        ).strip()
+        for report in run.reports
+        if report.when == "call"
+    }
+    assert found == {
+        ("test_quick.py", "test_plain"): "(63, False)",
+        ("test_quick.py", "test_by_name"): "(9, False)",
+        ("test_quick.py", "test_by_argument"): "(1, False)",
+        ("test_slow.py", "test_plain"): "(18, False)",
+        ("test_slow.py", "test_by_name"): "(9, False)",
+        ("test_slow.py", "test_by_argument"): "(1, False)",
+    }
 
 
 def test_a_place_that_is_not_there(suite: Suite) -> None:
