@@ -157,12 +157,12 @@ def test_subtests(suite: Suite) -> None:
                         self.assertNotEqual(number, 2)
         """
     )
-    plugin = [] if pytest.version_tuple >= (9,) else ["-p", "pytest_subtests"]
+    plugin = [] if pytest.version_tuple >= (9,) else ["-p", "subtests"]
     plain = suite.plain("-rA", *plugin)
     assert "failed" in plain.outcomes()["test_fixture"]
     forked = suite.forked("-rA", *plugin)
     for run in (plain, forked):  # of unittest's subtests plain pytest captures the progress, as output of the test
-        run.out = re.sub(r"(?m)^test_subtests\.py [uF.]+ +\[", "test_subtests.py [", run.out)
+        run.out = re.sub(r"(?m)^test_subtests\.py [uyF.,-]+ +\[", "test_subtests.py [", run.out)
     assert_same(plain, forked)
 
 
