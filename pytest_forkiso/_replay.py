@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_forkiso import _private
 from pytest_forkiso._failures import closing_report
 from pytest_forkiso._interrupts import is_interrupt, raise_interrupt
-from pytest_forkiso._reports import amend, unpack_report, unpack_warning
+from pytest_forkiso._reports import amend, share_texts, unpack_report, unpack_warning
 
 if TYPE_CHECKING:
     import pytest
@@ -60,6 +60,7 @@ class Replay:
             return
         if kind == "report":
             ends_phase = values[0].get("$report_type") == "TestReport"  # and is no report of a subtest
+            share_texts(values[0], item)
             report = unpack_report(self._config, values[0])
             if values[1]:
                 _private.set_failed_subtests(self._config, report, values[1])

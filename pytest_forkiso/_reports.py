@@ -83,6 +83,24 @@ def unpack_report(config: pytest.Config, data: dict[str, Any]) -> pytest.TestRep
     return report
 
 
+def share_texts(data: dict[str, Any], item: pytest.Item) -> None:
+    """Let a packed report have texts that this process holds already, where they are equal; it is changed in place.
+
+    pytest keeps the reports of all tests to the end of the run; those that it makes itself hold what the test holds.
+    """
+    if data["nodeid"] == item.nodeid:
+        data["nodeid"] = item.nodeid
+    location = plain_location(item)
+    if location is not None and data["location"] == item.location:
+        data["location"] = item.location
+    data["keywords"] = {_shared(key): value for key, value in data["keywords"].items()}
+    data["outcome"], data["when"] = _shared(data["outcome"]), _shared(data["when"])
+
+
+def _shared(text: Any) -> Any:
+    return sys.intern(text) if type(text) is str else text
+
+
 def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """Give the names of what a plugin has changed in a report since it was packed before."""
     return [key for key, value in after.items() if key not in before or before[key] != value]

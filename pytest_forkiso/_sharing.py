@@ -59,7 +59,7 @@ class Sharing:
         self._files = files
         self._replay = replay
         self._statistics = statistics
-        self._position = {id(item): index for index, item in enumerate(session.items)}
+        self._position = {id(item): index for index, item in enumerate(session.items)} if source.shares else {}
         self._planner = Planner(settings)
         self._chain = Chain(self._planner)
         self._is_worker = hasattr(session.config, "workerinput")

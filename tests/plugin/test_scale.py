@@ -37,3 +37,36 @@ def test_memory_of_the_parent(suite: Suite) -> None:
         growth.append(last - first)
     plain, forked = growth
     assert forked < 2 * plain + 1_000_000
+
+
+HOLDINGS = """
+import itertools
+
+def pytest_sessionfinish(session):
+    stats = session.config.pluginmanager.get_plugin("terminalreporter").stats
+    reports = list(itertools.chain.from_iterable(stats.values()))
+    own = {item.nodeid: item for item in session.items}
+    for report in reports:
+        item = own[report.nodeid]
+        assert report.nodeid is item.nodeid
+        assert report.location is item.location
+    texts = [text for report in reports for text in (report.when, report.outcome, *report.keywords)]
+    assert len(set(map(id, texts))) == len(set(texts))
+    with open("reports", "w") as file: print(len(reports), file=file)
+"""
+
+
+def test_texts_of_reports(suite: Suite) -> None:
+    """Reports, which pytest keeps to the end, hold no copies of what their test or another report holds."""
+    suite.write(
+        conftest=HOLDINGS,
+        test_it="""
+        import pytest
+        @pytest.mark.parametrize("n", range(3))
+        def test_n(n): assert n < 2
+        class TestC:
+            def test_c(self): pytest.skip("no")
+        """,
+    )
+    assert suite.forked("-q").code == 1
+    assert (suite.path / "reports").read_text() == "12\n"
