@@ -37,7 +37,7 @@ from benchmarks.harness import (
 )
 from benchmarks.peers import PEERS, check_modules
 from benchmarks.results import Benchmark, add_result_options
-from benchmarks.suite_run import Run, adopt_orphans, sample_suite
+from benchmarks.suite_run import Run, adopt_orphans, end_on_sigterm, sample_suite
 from benchmarks.suites import SUITES, write_suite
 from pytest_forkiso import _memory
 
@@ -179,6 +179,7 @@ def main() -> None:
         return
     benchmark = Benchmark("pages", options)
     adopt_orphans()
+    end_on_sigterm()
     forks = {}
     for megabytes in options.megabytes:
         say(f"forks of a process with {megabytes} MB")

@@ -32,7 +32,7 @@ from benchmarks.harness import (
 )
 from benchmarks.peers import PEERS, check_modules, make_environment
 from benchmarks.results import Benchmark, add_result_options
-from benchmarks.suite_run import Run, adopt_orphans, peak_memory, sample_suite
+from benchmarks.suite_run import Run, adopt_orphans, end_on_sigterm, peak_memory, sample_suite
 from benchmarks.suites import SUITES, write_suite
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _REFERENCE = "plain"
 _QUICK_TESTS = 50
+_SECONDS_FOR_A_TEST = 0.05  # before a run of very many tests is given up
 _HEAVY = ("heavy", "sklearn")
 # pytest-isolated starts an interpreter for each test: 500 tests with pandas would take minutes each time.
 _UNUSUAL_PEERS = ("forkiso_counted", "isolated")
@@ -86,7 +87,8 @@ def measure_suite(name: str, folder: Path, options: argparse.Namespace) -> dict[
     except NotMeasured as error:
         return {peer: Series(reason=str(error)) for peer in options.peers}
     arguments = write_suite(suite, folder, ballast_mb=options.ballast)
-    run = Run(options.python, folder, arguments, suite.modules, suite.tests)
+    limit = max(Run.limit, suite.tests * _SECONDS_FOR_A_TEST)
+    run = Run(options.python, folder, arguments, suite.modules, suite.tests, limit=limit)
 
     def measure(peer: str) -> Sample:
         check_modules(options.python, PEERS[peer].plugins)
@@ -119,7 +121,7 @@ def overhead(one: Series, plain: Series, metric: str) -> float | None:
 def suite_table(series: Mapping[str, Series]) -> str:
     """Write how all peers ran one suite."""
     head = ["", "wall s", "CPU s", "wall to plain", "CPU to plain", "ms/test over plain", "CPU ms/test over plain"]
-    head += ["pytest's own of it", "faults/test over plain", "first result s", "peak MB", "spread"]
+    head += ["pytest's own of it", "faults/test over plain", "first result s", "peak MB", "pytest's peak MB", "spread"]
     plain = series.get(_REFERENCE, Series())
     rows = []
     for name, one in series.items():
@@ -129,7 +131,7 @@ def suite_table(series: Mapping[str, Series]) -> str:
         row += [show(ratio(one, plain, metric)) for metric in ("wall", "cpu")]
         row += [show(scaled(overhead(one, plain, metric), 1e3)) for metric in ("wall", "cpu")]
         row += [show(scaled(overhead(one, plain, "own"), 1e3)), show(overhead(one, plain, "faults"))]
-        row += [show(one.median("first")), show(scaled(one.median("peak"), 1e-6))]
+        row += [show(one.median("first")), *(show(scaled(one.median(peak), 1e-6)) for peak in ("peak", "own_peak"))]
         spread = one.spread("wall")
         rows.append([*row, "-" if spread is None else f"{spread:.0%}"])
     return markdown_table(head, rows)
@@ -189,6 +191,7 @@ def main() -> None:
         options.python = make_environment(options.venv.resolve())
     benchmark = Benchmark("plugin", options)
     adopt_orphans()
+    end_on_sigterm()
     results = {}
     with tempfile.TemporaryDirectory(prefix="forkiso-benchmark-") as folder:
         for name in options.suites:

@@ -1,4 +1,4 @@
-"""A pytest plugin that notes the first result, how many tests were called, and the CPU time of pytest itself.
+"""A pytest plugin that notes the first result, how many tests were called, and CPU time and memory of pytest itself.
 
 Loaded with ``-p benchmarks.probe``; writes to the file that ``BENCHMARK_PROBE`` names, in the
 process that reports to the user and in no other one.
@@ -36,8 +36,14 @@ class Probe:
         """Write down what was seen."""
         if os.getpid() == self.pid:
             # Of this process alone; children are counted by whoever waits for it.
-            seen = {"first": self.first, "tests": self.tests, "own": time.process_time()}
+            seen = {"first": self.first, "tests": self.tests, "own": time.process_time(), "own_peak": own_peak()}
             self.path.write_text(json.dumps(seen))
+
+
+def own_peak() -> int:
+    """Give the most memory that this process has held, in bytes, shared pages included, without its children."""
+    lines = Path("/proc/self/status").read_text(errors="replace").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,7 +28,7 @@ from benchmarks.harness import (
 )
 from benchmarks.peers import PEERS
 from benchmarks.results import Benchmark, add_result_options
-from benchmarks.suite_run import Run, adopt_orphans, sample_suite
+from benchmarks.suite_run import Run, adopt_orphans, end_on_sigterm, sample_suite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -121,6 +121,7 @@ def main() -> None:
     options = parse_options()
     benchmark = Benchmark("sharing", options)
     adopt_orphans()
+    end_on_sigterm()
     ways = [way for way in WAYS if not (way == "unshared" and options.skip_unshared)]
     with tempfile.TemporaryDirectory() as folder:
         run = write_suite(Path(folder), options)

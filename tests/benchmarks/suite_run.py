@@ -9,11 +9,12 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmarks.harness import NotMeasured, Sample
 from benchmarks.processes import descendants_of, tree_memory
@@ -60,6 +61,16 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl")
 
 
+def end_on_sigterm() -> None:
+    """Let SIGTERM end all that this process has started before it ends the process itself; after `adopt_orphans`."""
+    signal.signal(signal.SIGTERM, _end_all_and_exit)
+
+
+def _end_all_and_exit(number: int, _: object) -> NoReturn:
+    _end_descendants()
+    sys.exit(128 + number)
+
+
 def sample_suite(peer: Peer, run: Run) -> Sample:
     """Run a suite once; give wall and CPU seconds, and when the first result of a test was known.
 
@@ -97,8 +108,8 @@ def _measure(peer: Peer, run: Run, *, look_every: float | None) -> tuple[Sample,
             wall = time.monotonic() - began
         cpu, faults = (sum(pair) for pair in zip(usage, reap_orphans(), strict=True))
         seen = _check(process.returncode, output, probe, run)
-    sample = {"wall": wall, "cpu": cpu, "faults": faults, "own": seen["own"], "first": seen["first"] - began}
-    return {**sample, "tests": float(seen["tests"])}, peak
+    sample = {"wall": wall, "cpu": cpu, "faults": faults, "first": seen["first"] - began}
+    return {**sample, **{name: float(seen[name]) for name in ("own", "own_peak", "tests")}}, peak
 
 
 def _start(peer: Peer, run: Run, probe: Path, output: int) -> subprocess.Popen[bytes]:

@@ -35,7 +35,7 @@ from benchmarks.harness import (
 from benchmarks.peers import check_modules
 from benchmarks.processes import descendants_of, stat_of, tree_memory
 from benchmarks.results import Benchmark, add_result_options
-from benchmarks.suite_run import adopt_orphans, end_all, reap_orphans
+from benchmarks.suite_run import adopt_orphans, end_all, end_on_sigterm, reap_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -162,6 +162,7 @@ def main() -> None:
     check_modules(options.python, [*options.modules, "xdist", "pytest_forkiso"])
     benchmark = Benchmark("workers", options)
     adopt_orphans()
+    end_on_sigterm()
     contenders = {
         "xdist": [],
         "xdist --fork-workers": ["--fork-workers", f"--fork-preload={','.join(options.modules)}"],

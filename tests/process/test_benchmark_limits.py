@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from benchmarks import contenders, driver, pages
 from benchmarks.harness import NotMeasured
+from benchmarks.processes import descendants_of
 
 from helpers import wait_for
 
@@ -19,6 +21,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from benchmarks.harness import NotMeasured
+from benchmarks.processes import descendants_of
 from benchmarks.peers import PEERS
 from benchmarks.processes import descendants_of
 from benchmarks.suite_run import Run, adopt_orphans, sample_suite
@@ -120,3 +123,24 @@ def test_process_that_forks_no_more() -> None:
         process.send_signal(signal.SIGKILL)
         with pytest.raises(NotMeasured, match=f"ended with -{signal.SIGKILL}"):
             pages.ask(process)
+
+
+def test_sigterm(tmp_path: Path) -> None:
+    """A benchmark that is told to end takes pytest, the template and all tests with it, and reports nothing."""
+    small = ["--suites", "sleep", "--tests", "5000", "--peers", "forkiso", "--rounds", "1"]
+    command = [sys.executable, "-m", "benchmarks.plugin", *small, "--table", str(tmp_path / "table")]
+    process = subprocess.Popen(command, cwd=TESTS, start_new_session=True)
+    pids = []
+    try:
+        wait_for(lambda: len(descendants_of(process.pid)) > 2, "pytest has a template, and that a child")
+        pids = descendants_of(process.pid)
+        process.terminate()
+        assert process.wait(timeout=60) == 128 + signal.SIGTERM
+        assert all(map(is_gone, pids))
+        assert not (tmp_path / "table").exists()
+    finally:
+        process.kill()
+        process.wait()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
