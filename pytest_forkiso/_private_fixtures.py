@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _CACHES_TRACEBACK = pytest.version_tuple >= (8, 3)
 _COMPARES_VALUES = pytest.version_tuple >= (8, 3)
 _COMPARES_OWN_SCOPES = pytest.version_tuple >= (8, 4)  # of fixtures, and not those of parametrisations
+_CAPTURED = ("stdout", "stderr", "log")  # of each phase, in the order in which pytest adds these sections
 _OF_PACKAGES = (b"setup_module", b"setUpModule", b"teardown_module", b"tearDownModule")
 
 
@@ -178,6 +179,8 @@ def execute(item: pytest.Item, chain: Sequence[tuple[Definition, Parameter | Non
         item: The test.
         chain: The definition, last; before it those that override it, closest first.
     """
+    # A request remembers by name what it has set up; of one name it would go on with what was overridden.
+    renew_request(item)
     request: Any = item._request  # type: ignore[attr-defined]
     for definition, given in chain:
         scope = Scope(given.scope if given else definition.scope)
@@ -187,7 +190,7 @@ def execute(item: pytest.Item, chain: Sequence[tuple[Definition, Parameter | Non
 
 
 def renew_request(item: pytest.Item) -> None:
-    """Forget which fixtures this test has asked for: its own setup begins anew, with values that are cached."""
+    """Forget which fixtures this test has asked for: it begins anew, with values that are cached."""
     item._initrequest()  # type: ignore[attr-defined]
 
 
@@ -221,11 +224,16 @@ def take_sections(item: pytest.Item, start: int) -> list[tuple[str, str]]:
 def join_sections(item: pytest.Item) -> None:
     """Make one of sections with the same name: of a set-up that began in another process, and ended in this one.
 
-    Public is the adding of sections only.
+    They are in the order in which pytest adds them at the end of a set-up. Public is the adding of sections only.
     """
     joined: dict[tuple[str, str], str] = {}
     for when, key, text in item._report_sections:
         before = joined.get((when, key), "")
         separator = "\n" if before and key == "log" else ""
         joined[when, key] = before + separator + text
-    item._report_sections[:] = [(when, key, text) for (when, key), text in joined.items()]
+    found = [(when, key, text) for (when, key), text in joined.items()]
+    places = [place for place, (when, key, _) in enumerate(found) if when == "setup" and key in _CAPTURED]
+    ordered = sorted((found[place] for place in places), key=lambda section: _CAPTURED.index(section[1]))
+    for place, section in zip(places, ordered, strict=True):
+        found[place] = section
+    item._report_sections[:] = found

@@ -389,6 +389,45 @@ def test_a_set_up_that_crashes_is_not_the_one_that_it_overrides(suite: Suite) ->
     assert run.outcomes() == {"test_crash": "error", "test_it": "passed"}, run.out
 
 
+def test_order_of_sections(suite: Suite) -> None:
+    """What a shared set-up has logged stands after what the test's own has printed, as ever."""
+    suite.write(
+        test_it="""
+        import logging
+        import pytest
+        @pytest.fixture(scope="module")
+        def logs(): logging.getLogger().warning("shared")
+        @pytest.fixture
+        def prints(): print("own")
+        def test_it(request, logs, prints): request.node.add_report_section("setup", "more", "late"); assert 0
+        """,
+    )
+    assert_same(suite.plain(), suite.forked("--fork-share=session"))
+
+
+def test_what_is_overridden_and_asked_for(suite: Suite) -> None:
+    """Who asks for a name gets the closest fixture of that name, and not the one that this overrides."""
+    suite.write(
+        conftest="""
+        import pytest
+        @pytest.fixture(scope="session")
+        def value(): return ["outer"]
+        @pytest.fixture(scope="module")
+        def user(value): return ["user", *value]
+        """,
+        test_it="""
+        import pytest
+        @pytest.fixture(scope="module")
+        def value(value): return ["inner", *value]
+        def test_user(user): assert user == ["user", "inner", "outer"]
+        def test_both(user, value): assert user == ["user", *value]
+        """,
+    )
+    assert suite.plain().outcomes() == {"test_user": "passed", "test_both": "passed"}
+    run = suite.forked("--fork-share=session")
+    assert run.outcomes() == {"test_user": "passed", "test_both": "passed"}, run.out
+
+
 def test_a_node_whose_set_up_crashes(suite: Suite) -> None:
     """It is no fixture's fault: no snapshot is tried again, and each test of the node reports its own crash."""
     suite.pytester.mkpydir("package")
