@@ -127,33 +127,31 @@ class ForkedRun:
 
     # ---------------------------------------------------------------------------------------------------- conversation
 
-    def order(
-        self,
-        item: pytest.Item,
-        index: int,
-        timeout: float | None,
-        attempt: Attempt,
-        *,
-        alive_timeout: float,
-        shares: bool = False,
-    ) -> None:
-        """Tell the child which test to run.
+    def assign(self, item: pytest.Item, attempt: Attempt, timeout: float | None, alive_timeout: float) -> None:
+        """Take note of the test that the child is for.
 
         Args:
             item: The test.
-            index: Its place among the session's items when the template was forked.
-            timeout: Seconds.
             attempt: What is known of earlier ones.
+            timeout: Seconds that it has, from now on.
             alive_timeout: Seconds after which it must have begun.
-            shares: Its fixtures may be set up already.
         """
         self.attempt = attempt
         self.item = item
         self.ordered = self._phase_began = self._deadline.begin(timeout, alive_timeout)
+
+    def order(self, index: int, *, shares: bool = False) -> None:
+        """Tell the child to run the test that was assigned.
+
+        Args:
+            index: Its place among the session's items when the template was forked.
+            shares: Its fixtures may be set up already.
+        """
+        item = self.test
         self._table.note_order(self.slot)
         place, told = plain_location(item), _neighbours.tell(item)
         number, group = self.slot.number, "" if self.group is None else self.group.path
-        self.answer(("run", index, item.nodeid, number, *attempt, self.template.pid, place, shares, told, group))
+        self.answer(("run", index, item.nodeid, number, *self.attempt, self.template.pid, place, shares, told, group))
 
     def answer(self, event: Event) -> None:
         """Send an event to the child."""

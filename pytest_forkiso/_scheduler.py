@@ -294,13 +294,13 @@ class Scheduler:
 
     def _start(self, run: ForkedRun, turn: Turn) -> None:
         item = turn.item
-        timeout, shares = item_timeout(item, self._settings), self._sharing.shares(item)
-        alive_timeout = self._settings.alive_timeout
         run.group = make_group(self._source.groups, item)
-        run.order(item, self._index[id(item)], timeout, turn.attempt, alive_timeout=alive_timeout, shares=shares)
+        run.assign(item, turn.attempt, item_timeout(item, self._settings), self._settings.alive_timeout)
         self._sharing.started(run.base)
         self._processes.add(run)
         self._statistics.children += 1
+        # From here on Ctrl-C may meet a test that runs: the process is known to be there by now.
+        run.order(self._index[id(item)], shares=self._sharing.shares(item))
 
     def _step(self, longest: float = LONGEST_WAIT) -> None:
         """Wait for something to happen, for some seconds at most, and act on it."""

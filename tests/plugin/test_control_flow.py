@@ -147,6 +147,32 @@ def test_ctrl_c(suite: Suite, send: Callable[[Process], None]) -> None:
     assert not (suite.path / "never").exists()
 
 
+def test_ctrl_c_just_after_a_test_was_ordered(suite: Suite) -> None:
+    """The order may be the last thing that pytest does before it is interrupted; the test is torn down all the same."""
+    suite.write(
+        interrupting="""
+        import pathlib, signal, sys, time
+        def pytest_collection_finish():
+            orders = []
+            def profile(frame, event, argument):
+                if event != "c_return" or frame.f_code.co_filename != conversation or argument.__name__ != "send":
+                    return
+                orders.append(argument)
+                if len(orders) == 2:
+                    while not pathlib.Path("waits").exists(): time.sleep(0.01)
+                    signal.raise_signal(signal.SIGINT)
+            import pytest_forkiso._conversation
+            conversation = pytest_forkiso._conversation.__file__
+            sys.setprofile(profile)
+        """,
+        test_waits=WAITS,
+    )
+    run = suite.forked("-p", "interrupting")
+    assert run.code == pytest.ExitCode.INTERRUPTED, run.out
+    assert "1 passed" in run.out
+    assert (suite.path / "torn_down").exists()
+
+
 def test_another_interrupt_does_not_break_off_the_teardown(suite: Suite) -> None:
     """Once a test has been interrupted, its fixtures are torn down whatever comes."""
     suite.write(
