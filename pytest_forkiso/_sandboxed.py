@@ -6,7 +6,6 @@ import dataclasses
 import os
 import shutil
 import signal
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,13 +129,6 @@ class SandboxedTest:
             for folder in self._folders:
                 shutil.rmtree(folder, ignore_errors=True)
         return self._is_measured
-
-    def warn(self, item: pytest.Item, text: str) -> None:
-        """Warn of something after the protocol of the test, where pytest records no warnings any more."""
-        path, line = item.location[0], item.location[1] or 0
-        message = pytest.PytestWarning(f"in the test's sandbox, {text}")
-        warning = warnings.WarningMessage(message, type(message), path, line + 1)
-        self._stream.pytest_warning_recorded(warning, "runtest", item.nodeid, None)
 
     # Hooks.
 

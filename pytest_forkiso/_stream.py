@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -15,7 +16,6 @@ from pytest_forkiso._reports import changed, pack_report, pack_warning
 from pytest_forkiso._reruns import RunAgain, are_known
 
 if TYPE_CHECKING:
-    import warnings
     from collections.abc import Generator
 
 # Bound now: a test may replace names of the module `os`, and is reported all the same.
@@ -156,6 +156,13 @@ class ReportStream:
     ) -> None:
         if self._channel is not None:  # a historic hook: what was recorded before the fork comes again
             self._channel.send(("warning", pack_warning(warning_message, when, nodeid, location)))
+
+    def warn(self, item: pytest.Item, text: str) -> None:
+        """Warn of something after the protocol of the test, where pytest records no warnings any more."""
+        path, line = item.location[0], item.location[1] or 0
+        message = pytest.PytestWarning(text)
+        warning = warnings.WarningMessage(message, type(message), path, line + 1)
+        self.pytest_warning_recorded(warning, "runtest", item.nodeid, None)
 
     def _send_report(self, report: pytest.TestReport) -> None:
         channel = self.channel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,21 @@ def test_shared_fixtures_are_measured(suite: Suite) -> None:
     data = json.loads((suite.path / "coverage.json").read_text())
     assert data["files"]["measured.py"]["missing_lines"] == []
     assert not [path.name for path in suite.path.glob(".coverage.*")]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_a_file_out_of_reach(suite: Suite) -> None:
+    """A test that has become another user, who cannot write the data, is warned of; the run goes on."""
+    pytest.importorskip("pytest_cov")
+    suite.path.chmod(0o700)
+    suite.write(
+        test_it="""
+        import os
+        def test_it(): os.setgroups([]); os.setgid(65534); os.setuid(65534)
+        def test_after(): assert os.getuid() == 0
+        """
+    )
+    run = suite.forked("-p", "pytest_cov", "--cov=test_it")
+    assert run.outcomes() == {"test_it": "passed", "test_after": "passed"}, run.out
+    warned = [row for row in run.of_kind("warning") if "coverage.py cannot save what the test has executed" in str(row)]
+    assert len(warned) == 1, run.out
