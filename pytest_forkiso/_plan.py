@@ -148,13 +148,13 @@ class _Walk:
             self._has_ended |= bool(known)  # of names that nobody knows plugins may make fixtures yet
             return None
         definition = known[-depth]
-        if id(definition) in self._seen:
-            return self._seen[id(definition)]
-        self._seen[id(definition)] = None
         given = machinery.parameter(self._item, name)
         self._has_ended |= machinery.is_refused(definition, given, asking)
         if self._has_ended:
             return None
+        if id(definition) in self._seen:
+            return self._seen[id(definition)]
+        self._seen[id(definition)] = None
         self._depths[name] = depth
         scope = given.scope if given is not None else definition.scope
         needed = [self.visit(other, scope) for other in definition.argnames if other != "request"]

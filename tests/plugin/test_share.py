@@ -428,6 +428,31 @@ def test_what_is_overridden_and_asked_for(suite: Suite) -> None:
     assert run.outcomes() == {"test_user": "passed", "test_both": "passed"}, run.out
 
 
+def test_what_is_set_up_already_and_too_narrow(suite: Suite) -> None:
+    """A wide fixture that asks for a narrower one is an error of the test, and is not set up."""
+    suite.write(
+        conftest="""
+        import pytest
+        @pytest.fixture(scope="session")
+        def value(): return "outer"
+        @pytest.fixture(scope="session")
+        def user(value): open("set up", "w").close()
+        """,
+        test_it="""
+        import pytest
+        @pytest.fixture(scope="module")
+        def value(): return "inner"
+        @pytest.fixture
+        def user(user): pass
+        def test_it(value, user): pass
+        """,
+    )
+    forked = suite.forked("--fork-share=session")
+    assert_same(suite.plain(), forked)
+    assert not (suite.path / "set up").exists()
+    assert "own process, because" not in forked.out  # no attempt was made
+
+
 def test_a_node_whose_set_up_crashes(suite: Suite) -> None:
     """It is no fixture's fault: no snapshot is tried again, and each test of the node reports its own crash."""
     suite.pytester.mkpydir("package")
