@@ -238,6 +238,16 @@ def _subtest_counts(config: pytest.Config) -> dict[Any, int] | None:
     return counts
 
 
+def share_id(report: pytest.TestReport, item: pytest.Item) -> None:
+    """Let a report have the object that its test has for its node id: pytest 9.2 has one beside each text.
+
+    Reports are kept to the end of the run, and what is public makes another object of the same text.
+    """
+    own = getattr(item, "_id", None)
+    if own is not None and getattr(report, "_id", None) == own:
+        report._id = own
+
+
 def restore_subtest(report: pytest.TestReport, data: dict[str, Any]) -> None:
     """Give a subtest the parameters that it had: pytest makes a repr of them, and here once more of that repr."""
     context = data.get("_subtest.context")

@@ -62,6 +62,7 @@ class Replay:
             ends_phase = values[0].get("$report_type") == "TestReport"  # and is no report of a subtest
             share_texts(values[0], item)
             report = unpack_report(self._config, values[0])
+            _private.share_id(report, item)
             if values[1]:
                 _private.set_failed_subtests(self._config, report, values[1])
             self.report(item, report)

@@ -50,6 +50,7 @@ def pytest_sessionfinish(session):
         item = own[report.nodeid]
         assert report.nodeid is item.nodeid
         assert report.location is item.location
+        assert getattr(report, "id", None) is getattr(item, "id", None)
     texts = [text for report in reports for text in (report.when, report.outcome, *report.keywords)]
     assert len(set(map(id, texts))) == len(set(texts))
     with open("reports", "w") as file: print(len(reports), file=file)
