@@ -106,7 +106,8 @@ def find_aims(results: Results) -> list[Aim]:
 def report(results: Results) -> list[str]:
     """Write everything in Markdown, part by part."""
     reasons = [left_out(series) for series in results.values()]
-    return [table(results), *reasons, aims_table(find_aims(results), "Aims")]
+    aims = find_aims(results)
+    return [table(results), *reasons, aims_table(aims, "Aims") if aims else ""]
 
 
 def main() -> None:

@@ -237,3 +237,22 @@ def test_seeds(suite: Suite) -> None:
     for column in (1, 2, 3):
         assert not {row[column] for row in seeded} & {row[column] for row in rows}
     assert draw("-p", "seeded", "--randomly-seed=1") == seeded
+
+
+def test_generators_of_fixtures(suite: Suite) -> None:
+    """A generator that a shared fixture has made is as it was after set-up, for each test: part of the snapshot."""
+    suite.write(
+        test_generators="""
+        import random
+        import pytest
+        numpy = pytest.importorskip("numpy")
+        @pytest.fixture(scope="session")
+        def generators(): return random.Random(1), numpy.random.default_rng(1)
+        @pytest.mark.parametrize("n", range(2))
+        def test_draw(generators, n):
+            drawn = [each.random() for each in generators]
+            assert drawn == [random.Random(1).random(), numpy.random.default_rng(1).random()]
+        """
+    )
+    assert suite.plain().outcomes() == {"test_draw[0]": "passed", "test_draw[1]": "failed"}
+    assert suite.forked("--fork-share=session").outcomes() == {"test_draw[0]": "passed", "test_draw[1]": "passed"}

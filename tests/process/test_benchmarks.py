@@ -83,6 +83,19 @@ def test_plugin(tmp_path: Path) -> None:
     assert "trivial, no imports, 3 tests" in text
 
 
+def test_growth(tmp_path: Path) -> None:
+    """Suites of two sizes are run both ways, and the memory of pytest's own process is known."""
+    text = run("benchmarks.growth", "--sizes", "4,3", "--json", tmp_path / "results.json")
+    sizes = json.loads((tmp_path / "results.json").read_text())["sizes"]
+    assert list(sizes) == ["3", "4"]
+    for tests, series in sizes.items():
+        for one in series.values():
+            assert one["reason"] is None
+            assert one["median"]["tests"] == int(tests)
+            assert one["median"]["own_peak"] > 1 << 20
+    assert "more bytes/test" in text
+
+
 def test_sandbox(tmp_path: Path) -> None:
     """Each part is measured, as each kind of user; groups too, or it is said why not."""
     text = run("benchmarks.sandbox", "--rounds", "1", "--json", tmp_path / "results.json")

@@ -10,7 +10,7 @@ import runpy
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks import aims, forkcore, harness, machine, plugin, processes, results, suites
+from benchmarks import aims, forkcore, growth, harness, machine, plugin, processes, results, suites
 from benchmarks.harness import NotMeasured, Series
 
 if TYPE_CHECKING:
@@ -277,6 +277,20 @@ def test_aims_of_the_plugin() -> None:
     assert by_aim["trivial, no imports: overhead to pytest-forked's, wall"].value == pytest.approx(0.1)
     assert by_aim["trivial, no imports: overhead to pytest-forked's, wall"].verdict == "yes"
     assert by_aim["20 ms of CPU each: two jobs to plain, wall"].verdict == "not measured"
+
+
+def test_aims_of_growth() -> None:
+    """The overhead per test of the largest suite is compared with that of the smallest one that is not tiny."""
+
+    def series(tests: float, each: float) -> dict[str, Series]:
+        def sample(seconds: float) -> Series:
+            return Series([{"wall": seconds, "cpu": seconds, "faults": seconds, "tests": tests}])
+
+        return {"plain": sample(1), "forkiso": sample(1 + tests * each)}
+
+    results = {100: series(100, 9), 1000: series(1000, 2), 10_000: series(10_000, 3)}
+    assert [aim.value for aim in growth.find_aims(results)] == [pytest.approx(1.5)] * 3
+    assert growth.find_aims({100: results[100], 1000: results[1000]}) == []
 
 
 def test_options_of_a_quick_plugin_run(capsys: pytest.CaptureFixture[str]) -> None:
