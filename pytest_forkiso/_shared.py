@@ -130,7 +130,10 @@ class Snapshots:
 
     def _end_all(self, item: pytest.Item) -> pytest.CallInfo[None]:
         phase = _Phase(self._config, self._stream, item, "teardown")
-        return phase.run(lambda: machinery.tear_down(self._session))
+        call = phase.run(lambda: machinery.tear_down(self._session))
+        if call.excinfo is not None:
+            call.excinfo = _without_own_frames(call.excinfo.value)
+        return call
 
     def _tear_down(self, item: pytest.Item) -> Event:
         # The logging plugin expects one before a teardown.
@@ -291,6 +294,15 @@ def _interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _without_own_frames(error: BaseException) -> pytest.ExceptionInfo[BaseException]:
+    """Cut off the frames that lead to pytest's teardown: it hides its own ones in a report, and would show ours."""
+    entry = error.__traceback__
+    while entry is not None and entry.tb_frame.f_code is not machinery.tear_down.__code__:
+        entry = entry.tb_next
+    rest = None if entry is None else entry.tb_next
+    return pytest.ExceptionInfo.from_exception(error if rest is None else error.with_traceback(rest))
 
 
 def _nothing() -> None:

@@ -389,6 +389,21 @@ def test_a_set_up_that_crashes_is_not_the_one_that_it_overrides(suite: Suite) ->
     assert run.outcomes() == {"test_crash": "error", "test_it": "passed"}, run.out
 
 
+def test_traceback_of_a_teardown(suite: Suite) -> None:
+    """It shows the fixture of a conftest file, and no frame of what runs the teardown."""
+    suite.write(
+        conftest="""
+        import pytest
+        @pytest.fixture(scope="module")
+        def ends_badly():
+            yield
+            raise ValueError("teardown")
+        """,
+        test_it="def test_it(ends_badly): pass",
+    )
+    assert_same(suite.plain(), suite.forked("--fork-share=session"))
+
+
 def test_order_of_sections(suite: Suite) -> None:
     """What a shared set-up has logged stands after what the test's own has printed, as ever."""
     suite.write(
