@@ -62,11 +62,13 @@ class Unfit(Exception):
 
     Attributes:
         is_common: What all files load is enough for that.
+        folder: What all files below it load is enough for that; empty where it is this file's own.
     """
 
-    def __init__(self, reason: str, *, is_common: bool = False) -> None:
+    def __init__(self, reason: str, *, is_common: bool = False, folder: str = "") -> None:
         super().__init__(reason)
         self.is_common = is_common
+        self.folder = folder
 
 
 class FileSession(CollectingSession):
@@ -77,6 +79,8 @@ class FileSession(CollectingSession):
         self._end = end
         self._watch = Watch(Path(file.root))
         self._known = frozenset(sys.modules)
+        self._is_collecting = False
+        self._by_folder: dict[str, list[str]] = {}  # what spoke against a fork when its conftest file was loaded
         super().__init__(plan)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -95,10 +99,19 @@ class FileSession(CollectingSession):
         config.args[:] = [self._file.path]
 
     @pytest.hookimpl
+    def pytest_plugin_registered(self, plugin: object) -> None:
+        """Look at what a folder's conftest file has made, which all files below it load."""
+        path = Path(getattr(plugin, "__file__", None) or "")
+        if self._is_collecting and path.name == "conftest.py":
+            self._watch.pause()  # what was opened by now is looked at
+            self._watch.resume()
+            self._by_folder[str(path.parent)] = self._reasons()
+
+    @pytest.hookimpl
     def pytest_enter_pdb(self) -> None:
         """Leave it to the processes of tests where a debugger stops the collection; never returns then."""
         if self._quiet.is_on:
-            self._end.send(("unfit", "a debugger stops its collection", False))
+            self._end.send(("unfit", "a debugger stops its collection", False, ""))
             self._end.leave()
 
     def make_ready(self, table: SlotTable) -> list[str]:
@@ -115,7 +128,9 @@ class FileSession(CollectingSession):
         """
         self._watch.resume()
         self._object(is_common=True)
+        self._is_collecting = True
         collected = self.collect()
+        self._is_collecting = False
         self._watch.finish()
         if collected.errors:
             raise Unfit("it could not be collected")
@@ -131,9 +146,15 @@ class FileSession(CollectingSession):
         return outermost(name for name in list(sys.modules) if name not in self._known)
 
     def _object(self, *, is_common: bool) -> None:
-        reasons = [*self._watch.judge().reasons, *(f"it has started {left.command!r}" for left in _leftovers.below())]
-        if reasons:
-            raise Unfit("; ".join(reasons), is_common=is_common)
+        reasons = self._reasons()
+        if not reasons:
+            return
+        folders = (folder for folder, then in self._by_folder.items() if then == reasons)  # the file has added nothing
+        raise Unfit("; ".join(reasons), is_common=is_common, folder=next(folders, ""))
+
+    def _reasons(self) -> list[str]:
+        """Say what speaks against a fork now."""
+        return [*self._watch.judge().reasons, *(f"it has started {left.command!r}" for left in _leftovers.below())]
 
     def _find(self) -> dict[int, pytest.Item]:
         """Find the tests among those that were collected, whatever plugins deselect here, or among those of plugins."""
@@ -174,9 +195,9 @@ def collect(packed: bytes) -> FileSession | None:
             session = FileSession(plan, pickle.loads(packed), end)  # noqa: S301 - as above
             word: tuple[object, ...] = ("ready", session.make_ready(SlotTable(plan.descriptors)))
     except Unfit as error:
-        word = ("unfit", str(error), error.is_common)
+        word = ("unfit", str(error), error.is_common, error.folder)
     except BaseException as error:  # noqa: BLE001 - whatever it is, a child that loads the file by itself shows it
-        word = ("unfit", describe_error(error).strip().splitlines()[-1], False)
+        word = ("unfit", describe_error(error).strip().splitlines()[-1], False, "")
     flush_streams()
     end.send(word)
     end.close()

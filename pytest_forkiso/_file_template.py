@@ -37,6 +37,7 @@ class FileTemplate:
         imported: Names of modules that its collection has imported, where that is to be learned from.
         objection: Why not; empty where it is ready, or still collects.
         is_common: The objection holds for all files.
+        folder: It holds for all files below this one; empty where it is that of the file alone.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class FileTemplate:
         self.imported: list[str] = []
         self.objection = ""
         self.is_common = False
+        self.folder = ""
         self._selector = selector
         self._answered = answered
         self._deadline = Deadline()
@@ -94,7 +96,7 @@ class FileTemplate:
                 self.is_ready = True
                 (self.imported,) = values
             elif word == "unfit":
-                self.objection, self.is_common = values
+                self.objection, self.is_common, self.folder = values
         if self.is_ready:
             self._stop_hearing()
             self._answered(self)

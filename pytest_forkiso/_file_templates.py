@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_forkiso._collected import elsewhere, file_of, name_of, renamed, twins
@@ -47,6 +48,7 @@ class FileTemplates:
         self._former: list[FileTemplate] = []
         self._found: dict[str, list[int]] = {}
         self._alone: set[str] = set()  # files that each test loads by itself
+        self._unfit_folders: dict[str, str] = {}  # and why no file below them is fit
         self._are_unfit = False  # whatever file it is
 
     # ---------------------------------------------------------------------------------------------------- before a test
@@ -71,6 +73,10 @@ class FileTemplates:
             return True
         neighbours = itertools.takewhile(lambda item: file_of(item) == file, upcoming())
         if sum(1 for _ in itertools.islice(neighbours, WORTH_IT)) < WORTH_IT:
+            return True
+        folder = next((folder for folder in self._unfit_folders if Path(file).is_relative_to(folder)), None)
+        if folder is not None:
+            self._load_alone(file, self._unfit_folders[folder])
             return True
         self._make(file, next(upcoming()))
         return False
@@ -133,6 +139,8 @@ class FileTemplates:
         if self._source.template.is_usable:  # or it could not even be forked, and another one will be
             self._are_unfit = template.is_common  # the header says why
             self._load_alone(file, "" if template.is_common else template.objection)
+            if template.folder:
+                self._unfit_folders[template.folder] = template.objection
             if template.is_common and self._source.shares:
                 self._statistics.unshared_files[template.objection] = []
 

@@ -25,6 +25,14 @@ note(f"{__name__} {os.getpid()}")
 own = os.getpid()
 """
 START = 'threading.Thread(target=threading.Event().wait, name="heart", daemon=True).start()\n'
+SHORT = """
+end = threading.Event()
+short = threading.Thread(target=end.wait, name="short")
+short.start()
+def pytest_pycollect_makemodule():
+    end.set()
+    short.join()
+"""
 FORKED = """
 @pytest.mark.parametrize("n", range(3))
 def test_it(n):
@@ -107,6 +115,38 @@ import socket
 server = socket.create_server(("127.0.0.1", 0))
 link = socket.create_connection(server.getsockname())
 """
+
+
+@pytest.mark.parametrize("hazard", [START, CONNECTION], ids=["thread", "connection"])
+def test_what_a_folder_loads_makes_the_hazard(suite: Suite, hazard: str) -> None:
+    """One file below it is enough to see that none there can have a template; the others have theirs."""
+    tests = BEGIN + "def test_1(): pass\ndef test_2(): pass"
+    suite.write(
+        **{"sub/conftest": BEGIN + hazard, "sub/deeper/conftest": "", "sub/deeper/test_a": tests},
+        **{"sub/test_b": tests, "sub/test_c": tests, "test_d": tests},
+    )
+    run = suite.forked("-v", "--fork-template=bare")
+    assert run.code == 0, run.out
+    assert made(run) == 1
+    found = loads(suite)
+    assert found["test_a"] == 1 + 1 + 2  # pytest's own process, the template in vain, each test
+    assert found["test_b"] == found["test_c"] == 1 + 2
+    assert found["test_d"] == 1 + 1
+    files = "sub/deeper/test_a.py, sub/test_b.py, sub/test_c.py"
+    assert f"forkiso: each test of {files} has loaded its file by itself, because " in run.out
+
+
+def test_what_a_file_adds_to_the_hazard_of_its_folder(suite: Suite) -> None:
+    """It is not taken for the folder's, which the next file tells."""
+    tests = BEGIN + "def test_1(): pass\ndef test_2(): pass\n"
+    suite.write(
+        **{"sub/conftest": BEGIN + SHORT, "sub/test_a": tests + START, "sub/test_b": tests, "sub/test_c": tests}
+    )
+    run = suite.forked("-v", "--fork-template=bare")
+    assert run.code == 0, run.out
+    assert loads(suite)["test_a"] == 1 + 1 + 2
+    assert loads(suite)["test_b"] == loads(suite)["test_c"] == 1 + 1
+    assert made(run) == 2
 
 
 @pytest.mark.parametrize(
