@@ -39,6 +39,7 @@ class Plan(NamedTuple):
         is_worker: pytest's own process is a worker of pytest-xdist.
         renamed: Node ids of tests as they were collected, by those that plugins have given to them since.
         elsewhere: By place in the whole run, paths of files whose tests' node ids do not say where they are.
+        modules: Names of modules by paths, for files that ``--pyargs`` is to find by these.
         twins: By place in the whole run, numbers of tests that have the node id of others, see `_collected.twins`.
         output_limit: Bytes that are kept of the output of each phase.
     """
@@ -52,6 +53,7 @@ class Plan(NamedTuple):
     is_worker: bool
     renamed: dict[str, str]
     elsewhere: dict[int, str]
+    modules: dict[str, str]
     twins: dict[int, int]
     output_limit: int
 
@@ -132,7 +134,8 @@ class OneTestSession(CollectedList):
         self._color, config.option.color = config.option.color, self._plan.color
         # Ini file, root directory and initial conftest files are those of the whole run by now.
         within = str(config.rootpath / self._order.nodeid.partition("::")[0])
-        config.args[:] = [self._plan.elsewhere.get(self._order.position, within)]
+        path = self._plan.elsewhere.get(self._order.position, within)
+        config.args[:] = [self._plan.modules.get(path, path)]
 
     @pytest.hookimpl
     def pytest_enter_pdb(self, config: pytest.Config) -> None:

@@ -76,6 +76,7 @@ class FileSession(CollectingSession):
 
     def __init__(self, plan: _bare.Plan, file: FilePlan, end: ChannelEnd) -> None:
         self._file = file
+        self._modules = plan.modules
         self._end = end
         self._watch = Watch(Path(file.root))
         self._known = frozenset(sys.modules)
@@ -96,7 +97,7 @@ class FileSession(CollectingSession):
     @pytest.hookimpl(tryfirst=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         """Choose the file: ini file, root directory and initial conftest files are those of the whole run by now."""
-        config.args[:] = [self._file.path]
+        config.args[:] = [self._modules.get(self._file.path, self._file.path)]
 
     @pytest.hookimpl
     def pytest_plugin_registered(self, plugin: object) -> None:

@@ -12,6 +12,7 @@ import forkcore
 from pytest_forkiso import _bare, _baseline, _private, _worker
 from pytest_forkiso._collected import elsewhere, renamed, twins
 from pytest_forkiso._inner import arguments
+from pytest_forkiso._module_names import module_names
 from pytest_forkiso._plugin_modules import importable
 from pytest_forkiso._quiet import terminal_color
 from pytest_forkiso._source import FAILURES, prepare
@@ -43,6 +44,7 @@ def make_template(request: Request) -> forkcore.Template:
         is_worker=hasattr(config, "workerinput"),
         renamed=renamed(config),
         elsewhere=elsewhere(config, request.session.items),
+        modules=module_names(config, request.session.items),
         twins=twins(config, request.session.items),
         output_limit=request.settings.output_limit,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from inner import search_path
+from inner_compare import assert_same
 from inner_sources import OUTCOMES
 
 if TYPE_CHECKING:
@@ -122,6 +123,24 @@ def test_passes_for_a_worker_while_it_collects(suite: Suite, source: str) -> Non
     assert run.code == 0, run.out
     noted = (suite.path / "hooks.log").read_text().splitlines()
     assert sorted(noted) == ["configure None", "configure master", "sessionfinish None", "unconfigure None"]
+
+
+@pytest.mark.parametrize("source", ["", STARTS_A_THREAD], ids=["fit", "unfit"])
+@pytest.mark.parametrize(
+    "arguments", [("pack.inner",), ("pack",), ("pack.inner.test_it::test_it", "pack.inner.deep.test_in")]
+)
+def test_modules_named_for_bare(suite: Suite, source: str, arguments: tuple[str, ...]) -> None:
+    """With --pyargs, reports have the keywords of packages, and of no folder above them."""
+    deep = suite.path / "above" / "pack" / "inner" / "deep"
+    deep.mkdir(parents=True)
+    for folder in (deep.parent, deep.parent.parent):
+        (folder / "__init__.py").write_text("")
+    for folder in (deep, deep.parent):
+        (folder / f"test_{'in' if folder is deep else 'it'}.py").write_text(f"{source}\ndef test_it(): pass\n")
+    suite.environment["PYTHONPATH"] = search_path(suite.path / "above")
+    plain = suite.plain("--pyargs", *arguments)
+    assert not [row for row in plain.of_kind("report") if "above" in row["keywords"]]
+    assert_same(plain, suite.forked("--fork-template=bare", "--pyargs", *arguments))
 
 
 def test_a_child_that_does_not_find_its_test(suite: Suite) -> None:
